@@ -1,0 +1,1 @@
+"""Language models and small networks behind one interface; torch is loaded when used."""

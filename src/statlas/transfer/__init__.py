@@ -1,0 +1,1 @@
+"""Papers of the area *transfer*; the catalogue beside this file says what each one answers."""
