@@ -32,14 +32,15 @@ def command_line(description: str) -> argparse.Namespace:
 
 def write_whole(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV file whole or not at all: to a temporary name first, then renamed."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             table.to_csv(file, index=False, lineterminator="\n")
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only the owner can read
-        os.replace(temporary, path)
+        temporary.chmod(0o644)  # mkstemp makes files that only the owner can read
+        temporary.replace(path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink()
         raise
 
 

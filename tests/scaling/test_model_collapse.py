@@ -25,6 +25,7 @@ from statlas.scaling.model_collapse import (
     simulate_chain,
     solve_kappa,
 )
+from statlas.scaling.model_collapse.curve import _default_replicates, _Plan
 from statlas.scaling.model_collapse.simulation import _ridge_fits
 
 
@@ -435,6 +436,13 @@ def test_few_generator_rows_lose_signal():
     assert np.all(np.diff(lost) > 0)
 
 
+@pytest.mark.parametrize(("n_rows", "chains"), [(442, 200), (200_000, 23), (10**7, 20)])
+def test_large_tables_get_fewer_chains(n_rows, chains):
+    # 10^9 values over 2 kinds of chain, 2 * 10 + 1 fits each, of n_rows * 5 values.
+    plan = _Plan(n_rows, n_rows, generations=10, ridge=None, generator_noise=None)
+    assert _default_replicates(plan, n_features=5) == chains
+
+
 def test_result_survives_json_and_repeats_with_its_seed():
     frame = diabetes()
     one = collapse_curve(frame, generations=2, replicates=20, rng=3)
@@ -458,7 +466,9 @@ def test_tables_without_an_answer_are_refused(change, error):
         collapse_curve(change(diabetes()), generations=1, replicates=20, rng=0)
 
 
-@pytest.mark.parametrize("options", [{"n_generator": 12}, {"n_train": 8, "ridge": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"n_generator": 12}, {"n_train": 8, "n_generator": 30, "ridge": 0.0}]
+)
 def test_fits_at_interpolation_are_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):
         collapse_curve(diabetes(), generations=1, replicates=20, rng=0, **options)

@@ -30,7 +30,7 @@ from statlas.core.options import (
 )
 from statlas.core.results import Result, SetAside
 from statlas.core.rng import resolve_rng
-from statlas.core.roles import Category, Features, Number, Roles
+from statlas.core.roles import Features, Number, Role, Roles
 from statlas.core.tables import Table, build_table
 
 R = TypeVar("R", bound=Result)
@@ -308,7 +308,7 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def role_text(role: Number | Category | Features) -> str:
+def role_text(role: Role) -> str:
     """A role's rule in words, for help and docs."""
     if isinstance(role, Features):
         return "all other numeric columns, or those listed"

@@ -194,7 +194,8 @@ class Result:
         plain["values"] = [dataclasses.asdict(value) for value in self.values]
         plain["warnings"] = [dataclasses.asdict(notice) for notice in self.warnings]
         plain["set_aside"] = [dataclasses.asdict(item) for item in self.set_aside]
-        plain["table"] = table_to_dict(self.table)
+        plain["table"] = table_to_records(self.table)
+        plain["table_schema"] = table_schema(self.table)
         plain["type"] = f"{type(self).__module__}:{type(self).__qualname__}"
         return {key: to_plain(value) for key, value in plain.items()}
 
@@ -226,7 +227,7 @@ class Result:
         parts["values"] = tuple(Value(**value) for value in parts["values"])
         parts["warnings"] = tuple(Notice(**notice) for notice in parts["warnings"])
         parts["set_aside"] = tuple(SetAside(**item) for item in parts["set_aside"])
-        parts["table"] = table_from_dict(parts["table"])
+        parts["table"] = table_from_records(parts["table"], plain["table_schema"])
         return kind(**parts)
 
     @classmethod
@@ -251,23 +252,28 @@ class Result:
         write_whole(target, figure_bytes(self.plot(), target.suffix.lstrip(".").lower()))
 
 
-def table_to_dict(table: pd.DataFrame) -> dict[str, Any]:
-    """A frame as columns and rows, with the dtypes needed to rebuild it."""
-    return {
-        "columns": [str(name) for name in table.columns],
-        "dtypes": [_dtype_word(dtype) for dtype in table.dtypes],
-        "rows": [[to_plain(cell) for cell in row] for row in table.itertuples(index=False)],
-    }
+def table_to_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame as a list of rows, each a mapping of column to plain value."""
+    names = [str(name) for name in table.columns]
+    return [
+        dict(zip(names, map(to_plain, row), strict=True)) for row in table.itertuples(index=False)
+    ]
 
 
-def table_from_dict(plain: Mapping[str, Any]) -> pd.DataFrame:
-    """Rebuild what `table_to_dict` gave."""
-    columns = list(zip(*plain["rows"], strict=True)) or [() for _ in plain["columns"]]
-    series = {
-        name: pd.Series(list(cells), dtype=_DTYPES[word])
-        for name, word, cells in zip(plain["columns"], plain["dtypes"], columns, strict=True)
-    }
-    return pd.DataFrame(series, columns=plain["columns"])
+def table_schema(table: pd.DataFrame) -> dict[str, str]:
+    """The kind of each column in order, which rebuilds the frame from its records."""
+    return {str(name): _dtype_word(dtype) for name, dtype in table.dtypes.items()}
+
+
+def table_from_records(records: list[Mapping[str, Any]], schema: Mapping[str, str]) -> pd.DataFrame:
+    """Rebuild the frame that `table_to_records` and `table_schema` describe."""
+    return pd.DataFrame(
+        {
+            name: pd.Series([record[name] for record in records], dtype=_DTYPES[word])
+            for name, word in schema.items()
+        },
+        columns=list(schema),
+    )
 
 
 _DTYPES = {"int": "int64", "float": "float64", "bool": "bool", "text": "object"}

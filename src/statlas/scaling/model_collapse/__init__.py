@@ -24,18 +24,20 @@ Notation: coordinates are those of the eigenvectors of the covariance Sigma.
     E w -> a E w,  s -> a^2 s + g (kappa^2 sum(g s) + v) / (T - df_2).            (1)
     The test error is sum spectrum (s - 2 w_0 E w + w_0^2) after (1) was applied once per
     generator and once for the last fit.
-Departs: the paper states (Section 4) that the error is the error of a clean ridge fit plus a term
-    linear in n and sigma_0^2 when generators have more rows than features, that it grows without
-    noise too when they have fewer, and (Section 5) how exponents change for power-law spectra.
-    The formulas here were derived anew from deterministic equivalents of the resolvent, as map
-    (1), and checked by simulating chains directly (the tests and claims); they cover generators
-    with a ridge, generators with fewer rows than features and unequal noise, and reduce to
-    n sigma_0^2 (df_2 + df_2 kappa^2 tr (Sigma + kappa)^-2 / (T - df_2)) / (T_0 - d - 1) for the
-    extra error of the first case. Without ridge and with T > d + 1 the exact T - d - 1 of the
-    inverse Wishart mean replaces T - d; the rest of (1) is accurate to order 1 / T. Chains of
-    ridgeless fits on isotropic features have an exact formula (`isotropic_chain_error`), also
-    derived here. A chain that uses one design for all its fits is an identity: label noises add.
-    The exponents assume that n_features is a fixed share of T_0.
+Departs: the paper's are the setting, the statements that the error is that of a clean ridge fit
+    plus a term linear in n and sigma_0^2 when generators have more rows than features, that it
+    grows without noise too when they have fewer (Section 4), and that power-law spectra change
+    exponents in a way that an adapted ridge T^-l answers (Section 5). The paper's equations were
+    not at hand: every formula here, and the adapted exponent, was derived anew, the former as map
+    (1) from deterministic equivalents of the resolvent, and checked by simulating chains directly
+    (tests and claims). Map (1) also covers generators with a ridge or fewer rows than features and
+    unequal noise. For ridgeless generators with T_0 > d + 1 it gives the extra error
+    n sigma_0^2 (df_2 + df_2 kappa^2 tr (Sigma + kappa)^-2 / (T - df_2)) / (T_0 - d - 1).
+    Without ridge and with T > d + 1 the exact T - d - 1 of the inverse Wishart mean replaces
+    T - d; the rest is accurate to order 1 / T (2 to 3 % at 50 rows, below 1 % at 150).
+    `isotropic_chain_error` is exact. A chain that uses one design for all fits is an identity:
+    the variances of its label noises add. The exponents take n_features as a fixed share of T_0.
+    The recipe lets the first generator learn true labels, so its noise is that of the data.
 Reference: Dohmatob, Feng and Kempe (2024), Model Collapse Demystified: The Case of Regression,
     arXiv:2402.07712.
 """

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BOOTSTRAPS = 200
+# Feature values that the default number of simulated chains may draw: about a minute's worth.
+_SIMULATED_VALUES = 10**9
 
 
 @dataclass(frozen=True)
@@ -220,8 +222,13 @@ def collapse_curve(
         ),
     ] = None,
     replicates: Annotated[
-        int, Option(ge=20, le=100_000, help="simulated chains of each kind")
-    ] = 200,
+        int | None,
+        Option(
+            ge=20,
+            le=100_000,
+            help="simulated chains of each kind; by default 200, fewer on large tables",
+        ),
+    ] = None,
     level: Annotated[float, Option(gt=0, lt=1, help="level of the intervals")] = 0.95,
     rng: np.random.Generator,
 ) -> CollapseCurve:
@@ -251,6 +258,8 @@ def collapse_curve(
     if ridge == 0:
         _check_gap("n_train", plan.n_train, n_kept)
 
+    if replicates is None:
+        replicates = _default_replicates(plan, n_kept)
     chain = plan.chain(data)
     rules, errors = plan.errors(data)
     drawn = [plan.errors(_resample(data, rng)) for _ in range(_BOOTSTRAPS)]
@@ -300,6 +309,7 @@ def collapse_curve(
             "rules": list(_RULES),
             "n_train": plan.n_train,
             "n_generator": plan.n_generator,
+            "replicates": replicates,
             "spectrum": data.spectrum,
             "coefficients": data.coefficients,
             "noise_sd": float(np.sqrt(data.noise_var)),
@@ -309,6 +319,12 @@ def collapse_curve(
         advice=doubt,
         warnings=tuple(notices),
     )
+
+
+def _default_replicates(plan: _Plan, n_features: int) -> int:
+    fits = 2 * (2 * plan.generations + 1)
+    one_chain = fits * max(plan.n_train, plan.n_generator) * n_features
+    return int(np.clip(_SIMULATED_VALUES // one_chain, 20, 200))
 
 
 def _check_gap(option: str, n_rows: int, n_features: int) -> None:
