@@ -1,9 +1,9 @@
 """The compiled catalogue in the user's cache directory.
 
 Reading TOML takes longer than all the rest of a search, so what was compiled once is kept in one
-file of three lines of JSON: a header with the key and a checksum, the entries, the search index. The
-lines are apart so that a listing need not parse the index. A file that is missing, stale, damaged or
-not writable is never an error: the catalogue is then compiled again.
+file of three lines of JSON: a header with the key and a checksum, the entries, the search index.
+The lines are apart so that a listing need not parse the index. A file that is missing, stale,
+damaged or not writable is never an error: the catalogue is then compiled again.
 """
 
 from __future__ import annotations

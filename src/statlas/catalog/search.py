@@ -9,7 +9,7 @@ side by side as in the query, and keeps more of the sum the more of the query it
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -160,9 +160,9 @@ def _earned(concept: _Concept, index: Index) -> dict[int, float]:
 def _joint(terms: Sequence[str], index: Index, *, partly: bool) -> dict[int, float]:
     """Return the summed shares of `terms`, for papers with all of them, or `partly` with some."""
     columns = [index.shares(term) for term in terms]
-    papers: Iterable[int] = (
-        set().union(*columns) if partly else set(columns[0]).intersection(*columns)
-    )
+    papers = set(columns[0])
+    for column in columns[1:]:
+        papers = papers | column.keys() if partly else papers & column.keys()
     return {paper: sum(column.get(paper, 0.0) for column in columns) for paper in papers}
 
 
@@ -177,7 +177,7 @@ def _add_neighbours(concepts: Sequence[_Concept], index: Index, scores: dict[int
     best = sorted(scores, key=lambda paper: (-scores[paper], paper))[:_PHRASES_FOR]
     for paper in best if pairs else ():
         sequence = index.sequences[paper]
-        present = set(zip(sequence, sequence[1:], strict=False))
+        present = set(pairwise(sequence))
         scores[paper] += sum(bonus for pair, bonus in pairs.items() if pair in present)
 
 

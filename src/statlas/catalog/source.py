@@ -184,14 +184,14 @@ def _one_of(choices: tuple[str, ...]) -> _Check:
     return check
 
 
-def _list_of(check_item: _Check, *, at_least: int = 0) -> _Check:
+def _list_of(check_item: _Check, *, at_least: int = 0, unique: bool = True) -> _Check:
     def check(value: object) -> str | None:
         if not isinstance(value, list):
             return f"must be a list, got {_kind_of(value)}"
         if len(value) < at_least:
             return f"must have at least {at_least} item, got {len(value)}"
         problems = (f"item {n}: {check_item(v)}" for n, v in enumerate(value, 1) if check_item(v))
-        return next(problems, _repeated(value))
+        return next(problems, _repeated(value) if unique else None)
 
     return check
 
@@ -216,7 +216,7 @@ _CHECKS: dict[str, _Check] = {
     "number": _integer(1, 9999),
     "id": _ID_CHECK,
     "title": _text,
-    "authors": _list_of(_author, at_least=1),
+    "authors": _list_of(_author, at_least=1, unique=False),  # namesakes write papers together
     "more_authors": _boolean,
     "year": _integer(_FIRST_YEAR, _LAST_YEAR),
     "arxiv": _matching(_ARXIV, "an arXiv number such as 2411.00640"),

@@ -1,7 +1,7 @@
 """English word stems by the Porter2 (Snowball "English") algorithm.
 
-Stems let "calibrated", "calibrating" and "calibration" meet in one index term. The second version of
-the algorithm is used because the first one conflates "general" with "generate", which are two
+Stems let "calibrated", "calibrating" and "calibration" meet in one index term. The second version
+of the algorithm is used because the first one conflates "general" with "generate", which are two
 different needs in this catalogue.
 
 Reference

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from statlas.catalog.stemmer import stem
 
-__all__ = ["Word", "fold", "term", "words"]
+__all__ = ["Word", "compounds", "fold", "term", "words"]
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?(?:-[^\W_]+)*")
 
@@ -28,20 +28,19 @@ _SPELLINGS = (
     (re.compile(r"^artefact"), "artifact"),
 )
 
-_STOP_WORDS = frozenset(
-    """
-    a about above after again all also am an and any are as at be because been before being below
-    between both but by came can cannot come could did do does doing don down during each either else
-    ever every few for from further get gets getting give given gives go goes got had has have having
-    he her here hers him his how i if in into is it its itself just know let like look made make makes
-    many may me might more most much must my need needs neither no nor not now of off often on once
-    one only or other others our ours out over own per please put rather really same see she should
-    show since so some someone something still such take than that the their theirs them then there
-    these they thing things this those through to too try under until up upon us use used uses using
-    very want wants was way we well were what whatever when where whether which while who whom whose
-    why will with within without would yet you your yours
-    """.split()
-)
+_STOP_TEXT = """
+a about above after again all also am an and any are as at be because been before being below
+between both but by came can cannot come could did do does doing don down during each either
+else ever every few for from further get gets getting give given gives go goes got had has have
+having he her here hers him his how i if in into is it its itself just know let like look made
+make makes many may me might more most much must my need needs neither no nor not now of off
+often on once one only or other others our ours out over own per please put rather really same
+see she should show since so some someone something still such take than that the their theirs
+them then there these they thing things this those through to too try under until up upon us use
+used uses using very want wants was way we well were what whatever when where whether which
+while who whom whose why will with within without would yet you your yours
+"""
+_STOP_WORDS = frozenset(_STOP_TEXT.split())
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def fold(text: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
-@lru_cache(maxsize=None)
+@cache
 def term(surface: str) -> str:
     """Return the index term of one folded word.
 

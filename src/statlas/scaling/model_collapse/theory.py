@@ -289,11 +289,12 @@ def expected_test_error(chain: Chain, ridge: ArrayLike = 0.0) -> ErrorParts:
     [10.0, 20.0, 30.0]
     """
     ridges = np.broadcast_to(np.asarray(ridge, dtype=float), (chain.generations + 1,))
-    return ErrorParts(*np.array([_parts(chain, n, float(r)) for n, r in enumerate(ridges)]).T)
+    fits = {ridge: _fit(chain.eigenvalues, chain.n_train, ridge) for ridge in set(ridges.tolist())}
+    parts = [_parts(chain, fits[ridge], n) for n, ridge in enumerate(ridges.tolist())]
+    return ErrorParts(*np.array(parts).T)
 
 
-def _parts(chain: Chain, generation: int, ridge: float) -> tuple[float, float, float, float]:
-    fit = _fit(chain.eigenvalues, chain.n_train, ridge)
+def _parts(chain: Chain, fit: _Fit, generation: int) -> tuple[float, float, float, float]:
     true, moments = chain.true, chain.moments
 
     def signal_error(mean: FloatArray, mean_square: FloatArray) -> float:
@@ -328,40 +329,38 @@ def optimal_ridge(chain: Chain) -> FloatArray:
     >>> round(float(optimal_ridge(chain)[0]), 6)
     0.04
     """
-    return np.array([_best_ridge(chain, n) for n in range(chain.generations + 1)])
-
-
-def _best_ridge(chain: Chain, generation: int) -> float:
     spectrum = chain.eigenvalues
     least = solve_kappa(spectrum, chain.n_train, 0.0)
     start = max(least * (1 + 1e-9), 1e-9 * spectrum.min())
     grid = np.log(np.geomspace(start, max(1e6 * spectrum.max(), 1e3 * start), 240))
-    errors = _errors_by_kappa(chain, generation, np.exp(grid))
-    best = int(np.argmin(errors))
-    if errors[0] - errors[best] <= 1e-13 * errors[-1]:  # no gain beyond rounding
-        return 0.0
-    found = optimize.minimize_scalar(
-        lambda x: float(_errors_by_kappa(chain, generation, np.exp([x]))[0]),
-        bounds=(grid[best - 1], grid[min(best + 1, len(grid) - 1)]),
-        method="bounded",
-        options={"xatol": 1e-8},
-    )
-    kappa = float(np.exp(found.x))
-    return kappa * (1 - degrees_of_freedom(spectrum, kappa, 1) / chain.n_train)
+    errors = _errors_by_kappa(chain, np.exp(grid[None, :]))
+    best = errors.argmin(axis=1)
+    ridgeless = errors[:, 0] - errors.min(axis=1) <= 1e-13 * errors[:, -1]  # no gain but rounding
+    centre, step = grid[best], grid[1] - grid[0]
+    while step > 1e-8:  # zoom in on the least error of every generation at once
+        near = np.clip(centre[:, None] + step * np.linspace(-1, 1, 9), grid[0], grid[-1])
+        errors = _errors_by_kappa(chain, np.exp(near))
+        centre = np.take_along_axis(near, errors.argmin(axis=1)[:, None], axis=1)[:, 0]
+        step /= 4
+    kappa = np.exp(centre)
+    freedom = np.array([degrees_of_freedom(spectrum, value, 1) for value in kappa])
+    return np.where(ridgeless, 0.0, kappa * (1 - freedom / chain.n_train))
 
 
-def _errors_by_kappa(chain: Chain, generation: int, kappa: FloatArray) -> FloatArray:
-    """Test error of the last fit for each kappa: map (1), vectorised over kappa."""
+def _errors_by_kappa(chain: Chain, kappa: FloatArray) -> FloatArray:
+    """Test error of each generation's last fit for its row of `kappa`: map (1), vectorised.
+
+    `kappa` has shape (generations + 1, n_values), or (1, n_values) for all generations alike.
+    """
     spectrum, true, moments = chain.eigenvalues, chain.true, chain.moments
-    before = moments.signal[generation] + moments.noise[generation]
-    noise_var = chain.noises[generation] + moments.shared_var[generation]
-    shrink = spectrum / (spectrum + kappa[:, None])
-    spread = shrink / (spectrum + kappa[:, None])
-    df2 = np.sum(shrink**2, axis=1)
-    disturbance = kappa**2 * (spread @ before) + noise_var
-    scaled = disturbance / np.maximum(chain.n_train - df2, 1e-300)
-    kept = shrink**2 @ (spectrum * before)
-    cross = shrink @ (spectrum * moments.mean[generation] * true)
+    before = (moments.signal + moments.noise)[:, :, None]
+    noise_var = (chain.noises + moments.shared_var)[:, None]
+    shrink = spectrum / (spectrum + kappa[:, :, None])
+    df2 = np.sum(shrink**2, axis=2)
+    leak = kappa**2 * ((shrink / (spectrum + kappa[:, :, None])) @ before)[:, :, 0]
+    scaled = (leak + noise_var) / np.maximum(chain.n_train - df2, 1e-300)
+    kept = (shrink**2 @ (spectrum[:, None] * before))[:, :, 0]
+    cross = (shrink @ (spectrum * moments.mean * true)[:, :, None])[:, :, 0]
     errors: FloatArray = kept - 2 * cross + np.sum(spectrum * true**2) + df2 * scaled
     return errors
 

@@ -1,0 +1,1 @@
+from .error_bars import compare_scores as compare_scores
