@@ -51,7 +51,7 @@ def write_stubs(entry: Entry) -> list[Path]:
         ROOT / "tests" / entry.area / f"test_{name}.py": TEST.format(**facts),
         ROOT
         / "docs/papers"
-        / f"{entry.id}.md": "TODO: what a reader should know beyond the facts\n",
+        / f"{entry.id}.md": "TODO: what a reader should know\n",
     }
     for path in stubs:
         if path.exists():

@@ -36,13 +36,19 @@ def cache_directory() -> Path | None:
     """
     chosen = os.environ.get("STATLAS_CACHE")
     if chosen:
-        return Path(os.path.abspath(os.path.expanduser(chosen)))
+        return _expanded(chosen).absolute()
     variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    home = os.environ.get(variable, "")
-    # The XDG specification asks to ignore relative paths; an unknown home leaves "~" in place.
-    if not os.path.isabs(home):
-        home = os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home, "statlas") if os.path.isabs(home) else None
+    home = Path(os.environ.get(variable, ""))
+    if not home.is_absolute():  # the XDG specification asks to ignore relative paths
+        home = _expanded("~") / ".cache"
+    return home / "statlas" if home.is_absolute() else None
+
+
+def _expanded(path: str) -> Path:
+    """Return `path` with "~" replaced, or as it is when nobody knows the home directory."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
 
 
 def cache_file(root: Path) -> Path | None:
@@ -109,17 +115,18 @@ def write_cache(file: Path, key: list[Any], entries: Any, index: Any) -> bool:
 
     body = [_compact(entries), _compact(index)]
     header = _compact({"key": key, "check": _checksum(*body)})
-    part = None
+    part: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".part", dir=file.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".part", dir=file.parent)
+        part = Path(name)
         with os.fdopen(handle, "wb") as stream:
             stream.write(b"\n".join([header, *body]))
-        os.replace(part, file)
+        part.replace(file)
     except OSError:
         if part is not None:
             with contextlib.suppress(OSError):
-                os.unlink(part)
+                part.unlink()
         return False
     return True
 

@@ -14,10 +14,9 @@ and Trends in Information Retrieval 3 (2009), Section 3.6.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,7 +93,7 @@ class Index:
 
     def to_json(self) -> dict[str, Any]:
         """Return the index as lists and dictionaries."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def term_numbers(self) -> dict[str, int]:
@@ -147,7 +146,7 @@ def build_index(entries: Iterable[Entry], synonyms: Synonyms | None = None) -> I
     """
     documents = list(entries)
     read = [_read(entry) for entry in documents]
-    terms = sorted({word.term for fields in read for field in fields.values() for word in field})
+    terms = sorted({word.term for paper in read for field in paper.values() for word in field})
     numbers = {term: number for number, term in enumerate(terms)}
     rarity = _rarity(read)
     postings: list[list[float]] = [[] for _ in terms]
@@ -188,9 +187,9 @@ def _rarity(read: list[dict[str, list[Word]]]) -> dict[str, float]:
     """Return the inverse document frequency of each term."""
     own: Counter[str] = Counter()
     shared: Counter[str] = Counter()
-    for fields in read:
-        own.update({w.term for name in fields.keys() - _SHARED_FIELDS for w in fields[name]})
-        shared.update({w.term for name in _SHARED_FIELDS for w in fields[name]})
+    for paper in read:
+        own.update({w.term for name in paper.keys() - _SHARED_FIELDS for w in paper[name]})
+        shared.update({w.term for name in _SHARED_FIELDS for w in paper[name]})
     frequency = {term: own[term] or shared[term] for term in own | shared}
     total = len(read)
     return {t: math.log(1 + (total - df + 0.5) / (df + 0.5)) for t, df in frequency.items()}
@@ -200,15 +199,15 @@ def _weighted_counts(read: list[dict[str, list[Word]]]) -> list[dict[str, float]
     """Return for each paper the field-weighted, length-normalised count of each term."""
     total = max(len(read), 1)
     mean_length = {
-        name: max(sum(len(fields[name]) for fields in read) / total, 1.0) for name in _FIELDS
+        name: max(sum(len(paper[name]) for paper in read) / total, 1.0) for name in _FIELDS
     }
     results = []
-    for fields in read:
+    for paper in read:
         counts: dict[str, float] = defaultdict(float)
         for name, (weight, length_share) in _FIELDS.items():
-            relative = len(fields[name]) / mean_length[name]
+            relative = len(paper[name]) / mean_length[name]
             worth = weight / (1 - length_share + length_share * relative)
-            for word in fields[name]:
+            for word in paper[name]:
                 counts[word.term] += worth
         results.append(dict(counts))
     return results
@@ -225,7 +224,7 @@ def _sequence(entry: Entry, numbers: Mapping[str, int]) -> list[int]:
 
 def _spellings(read: list[dict[str, list[Word]]]) -> dict[str, str]:
     """Return every word as written with its term, sorted."""
-    written = {word.surface: word.term for fields in read for f in fields.values() for word in f}
+    written = {word.surface: word.term for paper in read for f in paper.values() for word in f}
     return dict(sorted(written.items()))
 
 
@@ -245,6 +244,8 @@ def read_synonyms(file: Path) -> Synonyms:
     dict
         For each word or phrase its alternatives, as terms joined by blanks.
     """
+    import tomllib  # only needed when the index is built, and not free to load
+
     document = tomllib.loads(file.read_text(encoding="utf-8"))
     worth: dict[tuple[str, str], float] = {}
     for group in document.get("same", []):

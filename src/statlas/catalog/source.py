@@ -114,7 +114,7 @@ def _entry(paper: dict[str, Any], area: str, position: int) -> Entry:
     if implementation is not None and not implementation.startswith(f"statlas.{area}."):
         problem = f"must start with 'statlas.{area}.', got {implementation!r}"
         raise CatalogueError(_at(area, label, "implementation", problem))
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in paper.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in paper.items()}
     return Entry(area=area, **values)
 
 

@@ -59,6 +59,8 @@ def fold(text: str) -> str:
     >>> fold("Schürholt’s Zoo")
     "schurholt's zoo"
     """
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -17,7 +18,8 @@ from statlas.core.errors import InputError
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
-_STYLE = {
+# The keys are a Literal in matplotlib's stubs, which differs between its versions.
+_STYLE: dict[Any, Any] = {
     "figure.figsize": (7.2, 4.2),
     "figure.dpi": 110,
     "savefig.dpi": 160,
@@ -36,8 +38,18 @@ _STYLE = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "statlas",
-    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
 }
+
+
+def plain_label(text: str) -> str:
+    r"""Text of the user's for a figure, in which a pair of dollar signs would start a formula.
+
+    >>> plain_label("a$b$")
+    'a\\$b\\$'
+    """
+    return text.replace("$", r"\$")
+
 
 FigureFormat = Literal["svg", "png", "pdf"]
 

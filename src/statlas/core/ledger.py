@@ -130,9 +130,9 @@ class Ledger:
         path = self._unfinished_path(claim, seed, budget)
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return [(float(ours), float(twin)) for ours, twin in plain]
+        except (OSError, ValueError, TypeError):
             return []
-        return [(float(ours), float(twin)) for ours, twin in plain]
 
     def keep_unfinished(
         self, claim: Claim, seed: int, budget: str, done: Sequence[tuple[float, float]]
@@ -152,6 +152,12 @@ class Ledger:
         return self.folder / "unfinished" / name
 
     def _write_json(self, path: Path, plain: object) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"cannot make the folder {path.parent}: {error.strerror}",
+                remedy="choose a folder you can write to",
+            ) from None
         text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
         write_whole(path, (text + "\n").encode())

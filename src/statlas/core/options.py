@@ -112,9 +112,12 @@ class OptionSpec:
         plain = _as_plain(value, self.kind)
         if plain is None or (self.choices and plain not in self.choices):
             raise self._error(value)
-        is_number = isinstance(plain, int | float) and not isinstance(plain, bool)
-        if is_number and not (math.isfinite(plain) and self.rule.admits(plain)):
-            raise self._error(value)
+        if isinstance(plain, int | float) and not isinstance(plain, bool):
+            # A whole number is finite however large, and may not fit a float.
+            if isinstance(plain, float) and not math.isfinite(plain):
+                raise self._error(value)
+            if not self.rule.admits(plain):
+                raise self._error(value)
         return plain
 
     def parse(self, text: str) -> Any:
@@ -147,9 +150,12 @@ def _as_plain(value: object, kind: type) -> Scalar | None:
     if kind is int and isinstance(value, numbers.Integral):
         return int(value)
     if kind is float and isinstance(value, numbers.Real):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return None
     if kind is str and isinstance(value, str):
-        return value
+        return str(value)
     return None
 
 

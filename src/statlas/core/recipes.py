@@ -42,6 +42,9 @@ _MISSING = OptionSpec(
     Option(help="what to do with rows that miss a value: refuse the table, or drop and count them"),
     choices=("refuse", "drop"),
 )
+# Flags of `statlas run` that every recipe has; an option or role of that name would hide them.
+_OTHER_FLAGS = ("example", "json", "report", "figure", "csv", "help", "debug")
+
 _LAYOUT = OptionSpec(
     "layout",
     str,
@@ -127,9 +130,10 @@ class Recipe(Generic[R]):
         self.shared_options = {"missing": _MISSING} if len(self.roles.names) else {}
         if self.roles.wide:
             self.shared_options["layout"] = _LAYOUT
-        clash = {*self.options} & {*self.roles.names, *self.shared_options, "rng"}
-        if clash:
-            raise TypeError(f"recipe {paper!r}: {clash} name both an option and a role")
+        reserved = {*_OTHER_FLAGS, *self.shared_options} | ({"seed"} if self.uses_rng else set())
+        own = {*self.options, *self.roles.names}
+        if clash := {*self.options} & {*self.roles.names} | own & {*reserved, "rng"}:
+            raise TypeError(f"recipe {paper!r}: the names {sorted(clash)} are taken or used twice")
         self._own_options = dict(self.options)
         self.options = {**self.options, **self.shared_options}
         self.__signature__ = self._public_signature(table)
@@ -311,7 +315,7 @@ def library_versions() -> dict[str, str]:
 def role_text(role: Role) -> str:
     """A role's rule in words, for help and docs."""
     if isinstance(role, Features):
-        return "all other numeric columns, or those listed"
+        return "all other columns, or those listed; numbers"
     words = "whole numbers" if isinstance(role, Number) and role.integer else role.kind
     if isinstance(role, Number) and role.bounds.range_text():
         words += f" {role.bounds.range_text()}"

@@ -145,6 +145,8 @@ class Result:
     def __post_init__(self) -> None:
         if self.status is not Status.OK and not self.advice:
             raise ValueError(f"a result with status {self.status.value!r} needs advice")
+        if not self.table.columns.map(str).is_unique:
+            raise ValueError("the columns of a result's table need different names")
 
     def draw(self, figure: Figure) -> None:
         """Draw the answer onto an empty matplotlib figure; each recipe's result says how."""
@@ -218,7 +220,10 @@ class Result:
         module, _, name = str(plain.get("type", "")).partition(":")
         if not module.startswith("statlas."):
             raise ValueError(f"not a saved statlas result: type is {plain.get('type')!r}")
-        kind = getattr(importlib.import_module(module), name, None)
+        try:
+            kind = getattr(importlib.import_module(module), name, None)
+        except ModuleNotFoundError:
+            kind = None
         if not (isinstance(kind, type) and issubclass(kind, cls)):
             raise ValueError(f"not a saved statlas result: type is {plain.get('type')!r}")
         known = {spec.name for spec in dataclasses.fields(kind)}
@@ -276,15 +281,15 @@ def table_from_records(records: list[Mapping[str, Any]], schema: Mapping[str, st
     )
 
 
-_DTYPES = {"int": "int64", "float": "float64", "bool": "bool", "text": "object"}
+_DTYPES = {"int": "int64", "float": "float64", "bool": "bool", "text": "str", "object": "object"}
 
 
 def _dtype_word(dtype: Any) -> str:
-    if pd.api.types.is_bool_dtype(dtype):
-        return "bool"
-    if pd.api.types.is_integer_dtype(dtype):
-        return "int"
-    return "float" if pd.api.types.is_float_dtype(dtype) else "text"
+    if isinstance(dtype, pd.StringDtype):
+        return "text"
+    if not isinstance(dtype, np.dtype):  # pandas' own types may hold missing whole numbers
+        return "object"
+    return {"b": "bool", "i": "int", "u": "int", "f": "float"}.get(dtype.kind, "object")
 
 
 def to_plain(value: Any) -> Any:

@@ -74,7 +74,7 @@ class Category(Role):
 
 @dataclass(frozen=True, kw_only=True)
 class Features(Role):
-    """All numeric columns that no other role took, or those listed by the user.
+    """All columns that no other role took, or those listed by the user; each must be numeric.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,9 @@ from statlas.core.roles import Category, Features, Number, Role, Roles
 MissingPolicy = Literal["refuse", "drop"]
 Layout = Literal["auto", "long", "wide"]
 RoleColumns = Mapping[str, "str | Sequence[str]"]
+
+# Beyond this, neighbouring whole numbers are one float.
+_LARGEST_EXACT = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def build_table(
         raise InputError("the table has no rows", remedy="give a table with at least one row")
     chosen = _chosen_columns(frame, roles, columns or {})
     if roles.wide and _reads_wide(frame, roles, chosen, layout):
-        frame, chosen, notice = _melt(frame, roles, chosen)
+        frame, chosen, notice = _melt(frame, roles, chosen, missing)
         notices = (*notices, notice)
     matched = _match_roles(frame, roles, chosen)
     keep, set_aside = _apply_missing_policy(frame, matched, missing)
@@ -165,7 +168,7 @@ def load_frame(data: object) -> tuple[pd.DataFrame, str, tuple[Notice, ...]]:
     if isinstance(data, Mapping):
         return _frame_from_mapping(data), "mapping", ()
     try:
-        native: Any = nw.from_native(data)  # type: ignore[call-overload]
+        native: Any = nw.from_native(data)
     except TypeError:
         raise InputError(
             f"a table is needed; got {type(data).__name__}",
@@ -179,7 +182,7 @@ def load_frame(data: object) -> tuple[pd.DataFrame, str, tuple[Notice, ...]]:
 def _frame_from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(data))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"the columns do not form a table: {error}") from None
 
 
@@ -234,6 +237,10 @@ def _unknown_column(name: str, frame: pd.DataFrame, role: str) -> InputError:
     )
 
 
+def _naming_remedy(role: str) -> str:
+    return f"name it with {role}=COLUMN (command line: --{role.replace('_', '-')} COLUMN)"
+
+
 def _column_list(frame: pd.DataFrame) -> str:
     names = [repr(name) for name in frame.columns[:12]]
     more = f" and {frame.shape[1] - 12} more" if frame.shape[1] > 12 else ""
@@ -245,7 +252,10 @@ def _normalised(name: str) -> str:
 
 
 def _find_by_name(frame: pd.DataFrame, role: str, rule: Role, taken: set[str]) -> str | None:
-    """The first free column whose name is the role's or one of its aliases."""
+    """The first free column whose name is the role's or one of its aliases, exact names first."""
+    for candidate in (role, *rule.aliases):
+        if candidate in frame.columns and candidate not in taken:
+            return candidate
     free = {_normalised(name): name for name in reversed(frame.columns) if name not in taken}
     for candidate in (role, *rule.aliases):
         if _normalised(candidate) in free:
@@ -270,11 +280,14 @@ def _match_roles(
             raise InputError(
                 f"no column was found for the role {role!r}"
                 f"{f' ({rule.help})' if rule.help else ''}; {_column_list(frame)}",
-                remedy=f"name it with {role}=COLUMN (command line: --{role} COLUMN)",
+                remedy=_naming_remedy(role),
             )
     for role, rule in roles:
         if isinstance(rule, Features) and role not in matched:
-            matched[role] = [name for name in frame.columns if name not in taken]
+            others = [name for name in frame.columns if name not in taken]
+            if not others and rule.optional:
+                continue
+            matched[role] = others
         if isinstance(rule, Features):
             _check_features(frame, role, rule, matched[role])
     return {role: matched[role] for role in roles.names if role in matched}
@@ -313,11 +326,21 @@ def _reads_wide(
 
 
 def _melt(
-    frame: pd.DataFrame, roles: Roles, chosen: dict[str, list[str]]
+    frame: pd.DataFrame,
+    roles: Roles,
+    chosen: dict[str, list[str]],
+    missing: MissingPolicy,
 ) -> tuple[pd.DataFrame, dict[str, list[str]], Notice]:
     """Turn a wide table into the long one the roles describe."""
     wide = roles.wide
     assert wide is not None
+    for role in (wide.columns, wide.values):
+        if role in chosen:
+            raise InputError(
+                f"is named as the {role!r} of a long table, but the table is read as wide",
+                column=chosen[role][0],
+                remedy=f"leave out layout='wide', or the column for {role!r}",
+            )
     kept = dict(chosen)
     taken = {name for names in chosen.values() for name in names}
     for role, rule in roles:
@@ -339,23 +362,41 @@ def _melt(
     if not levels:
         raise InputError(
             f"no column holds a {wide.values}; {_column_list(frame)}",
-            remedy=f"name it with {wide.values}=COLUMN (command line: --{wide.values} COLUMN)",
+            remedy=_naming_remedy(wide.values),
         )
-    long = {role: np.tile(frame[names[0]].to_numpy(), len(levels)) for role, names in kept.items()}
+    _check_wide_values(frame, levels, roles[wide.values], missing)
+    own = {role: names[0] for role, names in kept.items()}
+    # Columns keep the user's names; those made here take the role's, where that is free.
+    for role in (wide.rows, wide.columns, wide.values):
+        own.setdefault(role, role if role not in taken else f"{role} (wide)")
+    n_levels, n_rows = len(levels), len(frame)
+    long = {own[role]: np.tile(frame[own[role]].to_numpy(), n_levels) for role in kept}
     if wide.rows not in kept:
-        long[wide.rows] = np.tile(np.arange(1, len(frame) + 1), len(levels))
-    long[wide.columns] = np.repeat(np.array(levels, dtype=object), len(frame))
-    long[wide.values] = np.concatenate([frame[name].to_numpy(dtype=float) for name in levels])
-    shown = {role: [role] for role in long}
+        long[own[wide.rows]] = np.tile(np.arange(1, n_rows + 1), n_levels)
+    long[own[wide.columns]] = np.repeat(np.array(levels, dtype=object), n_rows)
+    long[own[wide.values]] = np.concatenate(
+        [frame[name].to_numpy(dtype=float, na_value=np.nan) for name in levels]
+    )
     return (
         pd.DataFrame(long),
-        shown,
+        {role: [name] for role, name in own.items()},
         Notice(
             "wide-table",
             f"the table was read as wide: {len(levels)} columns, each a {wide.columns}",
             "pass layout='long' if that is not what it is",
         ),
     )
+
+
+def _check_wide_values(
+    frame: pd.DataFrame, levels: list[str], rule: Role, missing: MissingPolicy
+) -> None:
+    """Refuse bad cells while they still have the user's column name and row."""
+    if missing == "refuse":
+        _apply_missing_policy(frame, {"levels": levels}, missing)
+    if isinstance(rule, Number):
+        for name in levels:
+            _read_numbers(frame[name].dropna(), replace(rule, varies=False))
 
 
 # --- values ----------------------------------------------------------------------------------
@@ -454,7 +495,8 @@ def _read_numbers(column: pd.Series[Any], rule: Number) -> NDArray[np.float64]:
             column=name,
             remedy="convert it to numbers, or choose another column",
         )
-    values = column.to_numpy(dtype=np.float64)
+    # A copy: a view would let a recipe write to the user's frame.
+    values = column.to_numpy(dtype=np.float64, copy=True)
     _refuse_where(~np.isfinite(values), values, name, "finite")
     if rule.integer:
         _refuse_where(values != np.round(values), values, name, "whole numbers")
@@ -497,6 +539,8 @@ def _read_factor(column: pd.Series[Any], rule: Category) -> Factor:
         values = column.to_numpy(dtype=np.float64)
         _refuse_where(~np.isfinite(values), values, name, "finite")
         _refuse_where(values != np.round(values), values, name, "labels or whole numbers")
+        too_large = np.abs(values) > _LARGEST_EXACT
+        _refuse_where(too_large, values, name, "labels or whole numbers of at most 2**53")
         column = pd.Series(values.astype(np.int64), name=column.name)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
@@ -515,4 +559,11 @@ def _read_factor(column: pd.Series[Any], rule: Category) -> Factor:
             column=name,
             remedy="add rows with other labels, or choose another column",
         )
-    return Factor(codes.astype(np.int64, copy=False), [str(level) for level in levels])
+    labels = [str(level) for level in levels.tolist()]
+    if len(set(labels)) < len(labels):
+        raise InputError(
+            "holds labels that differ in type only, such as 1 and '1'",
+            column=name,
+            remedy="convert the column to text",
+        )
+    return Factor(codes.astype(np.int64, copy=False), labels)

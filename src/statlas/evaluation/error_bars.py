@@ -32,13 +32,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from statlas.core import (
     Category,
@@ -174,7 +175,7 @@ def required_questions(
     >>> print(required_questions(0.03, 1 / 9).round(0))
     969.0
     """
-    z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
+    z = ndtri(1 - alpha / 2) + ndtri(power)
     variance = (
         np.asarray(omega2)
         + np.asarray(within_a) / np.asarray(repeats_a)
@@ -193,7 +194,7 @@ def minimum_detectable_effect(
     >>> print(minimum_detectable_effect(0.01).round(4))
     0.028
     """
-    z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
+    z = ndtri(1 - alpha / 2) + ndtri(power)
     return np.asarray(z * np.asarray(standard_error, dtype=float))
 
 
@@ -226,13 +227,21 @@ class _Scores:
     within: FloatArray  # (n_models,) mean variance of one answer, NaN without repeats
     clusters: NDArray[np.int64] | None  # (n_questions,)
 
-    @property
+    @cached_property
+    def answered(self) -> NDArray[np.bool_]:
+        """Which model answered which question, shape (n_questions, n_models)."""
+        return np.isfinite(self.means)
+
+    @cached_property
+    def n_answered(self) -> NDArray[np.int64]:
+        """Number of questions that each model answered, shape (n_models,)."""
+        return self.answered.sum(axis=0)
+
+    @cached_property
     def binary(self) -> bool:
         """Whether every score is a single answer of 0 or 1."""
-        answered = np.isfinite(self.means)
-        return bool(
-            np.isin(self.means[answered], (0.0, 1.0)).all() and (self.repeats[answered] == 1).all()
-        )
+        zero_or_one = (self.means == 0) | (self.means == 1)
+        return bool(np.all(~self.answered | (zero_or_one & (self.repeats == 1))))
 
 
 def _read_scores(table: Table) -> _Scores:
@@ -303,7 +312,7 @@ def _model_rows(
 ) -> list[dict[str, Any]]:
     rows = []
     for column, model in enumerate(scores.models):
-        answered = np.isfinite(scores.means[:, column])
+        answered = scores.answered[:, column]
         values = scores.means[answered, column]
         clusters = _relabel(scores.clusters, answered)
         units = _n_units(values, clusters)
@@ -363,12 +372,16 @@ class _Pair:
 
 
 def _pairs(scores: _Scores, kind: ClusterKind) -> Iterator[_Pair]:
-    """Yield every pair; where all models answered everything one matrix product serves all."""
-    answered = np.isfinite(scores.means)
+    """Yield every pair, the better model first.
+
+    Where all models answered everything one matrix product serves all pairs.
+    """
+    answered = scores.answered
+    order = np.argsort(-np.nanmean(scores.means, axis=0), kind="stable")
     complete = bool(answered.all())
     if complete:
         everything = _joint_moments(scores.means, scores.clusters, kind)
-    for a, b in combinations(range(len(scores.models)), 2):
+    for a, b in combinations(order.tolist(), 2):
         shared = answered[:, a] & answered[:, b]
         if complete:
             means, covariance, spread, units = everything
@@ -399,6 +412,7 @@ def _pair_row(
 ) -> dict[str, Any]:
     """Paired comparison of two models on the questions both answered (Section 4.2)."""
     difference = float(pair.means[0] - pair.means[1])
+    n_shared = int(pair.shared.sum())
     error = unpaired = correlation = np.nan
     if pair.covariance is not None:
         contrast = np.array([1.0, -1.0])
@@ -427,9 +441,9 @@ def _pair_row(
         "correlation": correlation,
         "unpaired_standard_error": unpaired,
         "detectable": float(minimum_detectable_effect(error, 1 - level, power)),
-        "shared_questions": int(pair.shared.sum()),
-        "only_a": int((np.isfinite(scores.means[:, pair.a]) & ~pair.shared).sum()),
-        "only_b": int((np.isfinite(scores.means[:, pair.b]) & ~pair.shared).sum()),
+        "shared_questions": n_shared,
+        "only_a": int(scores.n_answered[pair.a]) - n_shared,
+        "only_b": int(scores.n_answered[pair.b]) - n_shared,
     }
 
 
@@ -448,16 +462,17 @@ def mcnemar_mid_p(only_first: int, only_second: int) -> float:
     n, smaller = only_first + only_second, min(only_first, only_second)
     if only_first == only_second:
         return 1.0
-    below = stats.binom.cdf(smaller, n, 0.5)
-    return float(min(2 * below - stats.binom.pmf(smaller, n, 0.5), 1.0))
+    below = bdtr(smaller, n, 0.5)
+    exactly = below - (bdtr(smaller - 1, n, 0.5) if smaller else 0.0)
+    return float(min(2 * below - exactly, 1.0))
 
 
 def _relabel(
     clusters: NDArray[np.int64] | None, rows: NDArray[np.bool_]
 ) -> NDArray[np.int64] | None:
     """Cluster numbers from 0 without gaps on a subset of the questions."""
-    if clusters is None:
-        return None
+    if clusters is None or rows.all():
+        return clusters
     return np.unique(clusters[rows], return_inverse=True)[1]
 
 
@@ -468,7 +483,7 @@ def _n_units(values: FloatArray, clusters: NDArray[np.int64] | None) -> int:
 
 def _quantile(units: int, level: float, interval: IntervalKind) -> float:
     tail = (1 + level) / 2
-    return float(stats.norm.ppf(tail) if interval == "normal" else stats.t.ppf(tail, units - 1))
+    return float(ndtri(tail) if interval == "normal" else stdtrit(units - 1, tail))
 
 
 def _symmetric_interval(
@@ -486,7 +501,7 @@ def _two_sided_p(difference: float, error: float, units: int, interval: Interval
     if error == 0:
         return 1.0 if difference == 0 else 0.0
     ratio = abs(difference) / error
-    tail = stats.norm.sf(ratio) if interval == "normal" else stats.t.sf(ratio, units - 1)
+    tail = ndtr(-ratio) if interval == "normal" else stdtr(units - 1, -ratio)
     return float(2 * tail)
 
 
@@ -683,17 +698,20 @@ def _headline(
         )
     if not np.isfinite(top["difference"]):
         return f"{top['model_a']} and {top['model_b']} share no question, so they are not compared."
-    real = "is real" if top["p_value"] < 1 - level else "could be chance"
+    p_value = f"p = {top['p_value']:.2g}"
+    if len(pairs) > 1:
+        p_value += f", {top['p_holm']:.2g} adjusted for {len(pairs)} pairs"
+    real = "is more than chance" if top["p_holm"] < 1 - level else "could be chance"
     text = (
         f"{top['model_a']} ({top['mean_a']:.4g}) against {top['model_b']} ({top['mean_b']:.4g}) on "
         f"{top['shared_questions']} shared questions: the difference of {top['difference']:.3g} "
         f"({100 * level:g} % interval {top['low']:.3g} to {top['high']:.3g}{by}, "
-        f"p = {top['p_value']:.2g}) {real}"
+        f"{p_value}) {real}"
     )
     if len(pairs) == 1:
         return text + "."
     differ = sum(row["p_holm"] < 1 - level for row in pairs)
-    return f"{text}; {differ} of {len(pairs)} pairs differ after Holm's adjustment."
+    return f"{text}; {differ} of {len(pairs)} pairs differ after the adjustment."
 
 
 def _values(
@@ -834,7 +852,8 @@ def _difference_error_unpaired(scores: FloatArray) -> float:
 def pairing_gain(rng: np.random.Generator, standard_error: Any) -> float:
     """Ratio of predicted to actual variance over 400 experiments of 200 shared questions."""
     difficulty = rng.beta(2, 1, (400, 200, 1))
-    scores = (rng.random((400, 200, 2)) < np.clip(difficulty + np.array([0.05, 0.0]), 0, 1)).astype(float)
+    chance = np.clip(difficulty + np.array([0.05, 0.0]), 0, 1)
+    scores = (rng.random((400, 200, 2)) < chance).astype(float)
     predicted = np.mean([standard_error(experiment) ** 2 for experiment in scores])
     differences = scores.mean(axis=1) @ np.array([1.0, -1.0])
     return float(predicted / differences.var(ddof=1))

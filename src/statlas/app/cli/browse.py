@@ -18,20 +18,19 @@ from statlas.core.ledger import Record, known_records
 
 def list_command(options: argparse.Namespace) -> int:
     """``statlas list``."""
+    area = _checked_area(options.area)
     entries = [
         entry
         for entry in load_catalogue().values()
-        if options.area in (None, _checked_area(options.area), entry.area)
-        and (options.area is None or entry.area == options.area)
-        and options.status in (None, entry.status)
+        if area in (None, entry.area) and options.status in (None, entry.status)
     ]
     if options.json:
         _print_json([_listed(entry) for entry in entries])
         return 0
-    for area, question in AREAS.items():
-        of_area = [entry for entry in entries if entry.area == area]
+    for name, question in AREAS.items():
+        of_area = [entry for entry in entries if entry.area == name]
         if of_area:
-            print(f"\n{area}: {question}")
+            print(f"\n{name}: {question}")
             _print_columns((entry.id, entry.status, entry.title) for entry in of_area)
     implemented = sum(entry.status == "implemented" for entry in entries)
     print(f"\n{len(entries)} papers, {implemented} implemented.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -98,10 +99,14 @@ def _check_targets(options: argparse.Namespace) -> None:
                 f"--{name} must end in {' or '.join(suffixes)}; got {target!r}",
                 remedy="choose another file name",
             )
-        if not Path(target).absolute().parent.is_dir():
+        folder = Path(target).absolute().parent
+        if not folder.is_dir():
             raise InputError(
-                f"--{name}: there is no folder {str(Path(target).absolute().parent)!r}",
-                remedy="make it first",
+                f"--{name}: there is no folder {str(folder)!r}", remedy="make it first"
+            )
+        if Path(target).is_dir() or not os.access(folder, os.W_OK):
+            raise InputError(
+                f"--{name}: {target!r} cannot be written", remedy="choose another file name"
             )
 
 
@@ -113,7 +118,7 @@ def _run(recipe: Recipe[Result], options: argparse.Namespace) -> Result:
             continue
         given[name] = text if part == "role" else recipe.options[name].parse(text)
     if recipe.uses_rng and options.seed is not None:
-        if not options.seed.isdigit():
+        if not (options.seed.isascii() and options.seed.isdigit()):
             raise OptionError(f"--seed must be a whole number of at least 0; got {options.seed!r}")
         given["rng"] = int(options.seed)
     if options.example:
@@ -159,7 +164,7 @@ def result_text(result: Result) -> str:
 def _table_text(table: pd.DataFrame) -> str:
     """As many columns and rows as fit, and how many were left out."""
     shown = table.head(_MAX_ROWS)
-    columns = []
+    columns: list[list[str]] = []
     left = shutil.get_terminal_size((160, 24)).columns
     for name in shown.columns:
         cells = [str(name), *(format_cell(cell) for cell in shown[name])]

@@ -76,4 +76,5 @@ def covariance_of_means(
     if n_clusters < 2:
         raise ValueError("the spread between clusters needs at least two of them")
     factor = n_clusters / (n_clusters - 1) if few_clusters else 1.0
-    return factor * (residuals.T @ residuals) / len(matrix) ** 2
+    covariance: NDArray[np.float64] = factor * (residuals.T @ residuals) / len(matrix) ** 2
+    return covariance
