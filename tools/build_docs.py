@@ -27,7 +27,7 @@ MOST_ROWS = 15
 
 def docstring_sections(docstring: str) -> list[tuple[str, str]]:
     """The labelled paragraphs of a paper module's docstring, in their order."""
-    pattern = rf"^({'|'.join(LABELS)})\b[ \t]*"
+    pattern = rf"^({'|'.join(LABELS)})\b:?[ \t]*"
     parts = re.split(pattern, docstring, flags=re.MULTILINE)[1:]
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return [

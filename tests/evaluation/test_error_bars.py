@@ -53,15 +53,12 @@ def test_singleton_clusters_reduce_to_the_independent_formula(scores: list[float
 
 
 def test_equals_statsmodels_cluster_robust_ols() -> None:
-    # statsmodels 0.14.5, OLS of [0.2, 0.9, 0.4, 0.7, 0.1, 1.0, 0.5] on a constant,
-    # groups [0, 0, 1, 1, 1, 2, 2], cov_type="cluster": bse 0.10431651611009... (its default
-    # factor G / (G - 1) * (n - 1) / (n - 1)); recomputed here from its definition.
+    # statsmodels 0.15.0: OLS(scores, ones(7)).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    # gives bse = 0.10432145240107801.
     scores = np.array([0.2, 0.9, 0.4, 0.7, 0.1, 1.0, 0.5])
-    clusters = np.array([0, 0, 1, 1, 1, 2, 2])
-    residuals = scores - scores.mean()
-    sums = [residuals[clusters == g].sum() for g in range(3)]
-    expected = 3 / 2 * np.sum(np.square(sums)) / 49
-    assert clustered_covariance(scores, clusters)[0, 0] == pytest.approx(expected, rel=1e-12)
+    groups = np.array([0, 0, 1, 1, 1, 2, 2])
+    error = np.sqrt(clustered_covariance(scores, groups)[0, 0])
+    assert error == pytest.approx(0.10432145240107801, rel=1e-12)
 
 
 def test_paired_variance_is_that_of_the_differences() -> None:

@@ -12,7 +12,6 @@ _MATHS = re.compile(r"(\$[^$]*\$)")
 _SUBSCRIPT = re.compile(r"_(\d+)")
 _QUOTED = re.compile(r'"([^"]*)"')
 _SPECIAL = re.compile(r"([&%#_$])")
-_CAPITAL = re.compile(r"[^\W\d_a-z]|ℓ")
 
 
 def citation_key(entry: Entry) -> str:
@@ -113,4 +112,4 @@ def _escape_plain(text: str) -> str:
 
 
 def _protect(word: str) -> str:
-    return f"{{{word}}}" if _CAPITAL.search(word) else word
+    return f"{{{word}}}" if any(letter.isupper() for letter in word) else word

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from statlas.catalog.entries import AREAS, KINDS, Catalogue
 from statlas.catalog.index import Index
@@ -19,6 +19,7 @@ from statlas.catalog.words import Word, fold, words
 
 __all__ = ["Hit", "edit_distance", "find"]
 
+_MOST_WORDS = 60  # of a query; what follows is not read
 _LONGEST_PHRASE = 4  # words of a synonym
 _PREFIX_WORTH = 0.7
 _SHORTEST_PREFIX = 3
@@ -29,6 +30,8 @@ _SECOND_BEST = 0.2  # what the alternatives after the best one add
 _NEIGHBOURS = 0.25  # bonus for a pair of words, in units of their rarities
 _COVERED = 0.5  # share of the score that depends on how much of the query is covered
 _PHRASES_FOR = 60  # best papers whose neighbouring words are looked at
+
+_Alternative = tuple[tuple[str, ...], float]  # terms, and what they are worth
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class _Concept:
     """A word or phrase of the query: its alternatives, each as terms and what it is worth."""
 
     own: tuple[str, ...]
-    alternatives: tuple[tuple[tuple[str, ...], float], ...]
+    alternatives: tuple[_Alternative, ...]
 
 
 def find(
@@ -60,7 +63,7 @@ def find(
     Parameters
     ----------
     text
-        A question, some words, an id or an arXiv number.
+        A question, some words, an id or an arXiv number. Only the first 60 content words count.
     catalogue
         Where to look.
     limit
@@ -122,7 +125,7 @@ def _put_named_first(
 
 def _scores(text: str, index: Index) -> dict[int, float]:
     """Return the score of each paper that shares a concept with `text`."""
-    typed = words(text)
+    typed = words(text)[:_MOST_WORDS]
     being_typed = bool(text) and text[-1].isalnum()
     concepts = _concepts(typed, index, being_typed)
     scores: dict[int, float] = {}
@@ -204,17 +207,24 @@ def _phrase_length(typed: Sequence[Word], position: int, index: Index) -> int:
 
 def _alternatives(
     own: tuple[str, ...], word: Word, index: Index, being_typed: bool
-) -> tuple[tuple[tuple[str, ...], float], ...]:
+) -> tuple[_Alternative, ...]:
     """Return the concept itself, its synonyms, and guesses for one unknown word."""
-    synonyms = [(tuple(o.split()), worth) for o, worth in index.synonyms.get(" ".join(own), ())]
+    synonyms = _synonyms(own, 1.0, index)
     if len(own) > 1 or synonyms or own[0] in index.term_numbers:
         return ((own, 1.0), *synonyms)
     guesses = _completions(word.surface, index) if being_typed else []
     guesses = guesses or _split(word.surface, index) or _corrections(word.surface, index)
-    return ((own, 1.0), *guesses)
+    theirs = (_synonyms(terms, worth, index) for terms, worth in guesses)
+    return ((own, 1.0), *guesses, *chain.from_iterable(theirs))
 
 
-def _completions(prefix: str, index: Index) -> list[tuple[tuple[str, ...], float]]:
+def _synonyms(terms: tuple[str, ...], worth: float, index: Index) -> list[_Alternative]:
+    """Return the alternatives of `terms`, which are worth `worth` themselves."""
+    others = index.synonyms.get(" ".join(terms), ())
+    return [(tuple(other.split()), worth * share) for other, share in others]
+
+
+def _completions(prefix: str, index: Index) -> list[_Alternative]:
     """Return what the word being typed may become."""
     if len(prefix) < _SHORTEST_PREFIX:
         return []
@@ -226,7 +236,7 @@ def _completions(prefix: str, index: Index) -> list[tuple[tuple[str, ...], float
     return [((term,), _PREFIX_WORTH) for term in list(found)[:_MOST_COMPLETIONS]]
 
 
-def _split(surface: str, index: Index) -> list[tuple[tuple[str, ...], float]]:
+def _split(surface: str, index: Index) -> list[_Alternative]:
     """Return the two known words that were written as one, if any."""
     for cut in range(3, len(surface) - 2):
         parts = words(f"{surface[:cut]} {surface[cut:]}")
@@ -240,7 +250,7 @@ def _known(index: Index, word: Word) -> tuple[str, ...]:
     return tuple(index.spellings[position : position + 1])
 
 
-def _corrections(surface: str, index: Index) -> list[tuple[tuple[str, ...], float]]:
+def _corrections(surface: str, index: Index) -> list[_Alternative]:
     """Return the known words at the smallest edit distance that the length of the word permits."""
     most = sum(len(surface) >= length for length in _SHORTEST_FOR_EDITS)
     if not most:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from statlas.catalog.stemmer import stem
 
@@ -65,7 +65,7 @@ def fold(text: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
-@cache
+@lru_cache(maxsize=20_000)  # a server reads what anybody types
 def term(surface: str) -> str:
     """Return the index term of one folded word.
 

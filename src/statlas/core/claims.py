@@ -23,9 +23,11 @@ import hashlib
 import importlib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,11 +164,12 @@ class Claim:
         return digest.hexdigest()[:16]
 
     def __reduce__(self) -> Any:
-        # By reference: workers import the paper's module instead of receiving its functions.
-        name = self.measure.__qualname__
-        if "<locals>" in name:
+        # By reference: workers import the paper's module instead of receiving its functions. A
+        # changed copy, or a claim made in a function or session, is not what they would find there.
+        module, name = self.measure.__module__, self.measure.__qualname__
+        if module == "__main__" or getattr(sys.modules.get(module), name, None) is not self:
             return super().__reduce__()
-        return (_claim_by_reference, (self.measure.__module__, name))
+        return (_claim_by_reference, (module, name))
 
 
 def _claim_by_reference(module: str, name: str) -> Claim:

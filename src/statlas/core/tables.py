@@ -253,11 +253,10 @@ def _normalised(name: str) -> str:
 
 def _find_by_name(frame: pd.DataFrame, role: str, rule: Role, taken: set[str]) -> str | None:
     """The first free column whose name is the role's or one of its aliases, exact names first."""
+    free = {_normalised(name): name for name in reversed(frame.columns) if name not in taken}
     for candidate in (role, *rule.aliases):
         if candidate in frame.columns and candidate not in taken:
             return candidate
-    free = {_normalised(name): name for name in reversed(frame.columns) if name not in taken}
-    for candidate in (role, *rule.aliases):
         if _normalised(candidate) in free:
             return free[_normalised(candidate)]
     return None

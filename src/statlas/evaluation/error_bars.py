@@ -235,7 +235,7 @@ class _Scores:
     @cached_property
     def n_answered(self) -> NDArray[np.int64]:
         """Number of questions that each model answered, shape (n_models,)."""
-        return self.answered.sum(axis=0)
+        return np.asarray(self.answered.sum(axis=0))
 
     @cached_property
     def binary(self) -> bool:

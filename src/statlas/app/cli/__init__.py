@@ -142,10 +142,8 @@ def _explain(error: Exception) -> int:
 
     if isinstance(error, ConvergenceError):
         return _say(str(error), 1)
-    if isinstance(error, StatlasError):
+    if isinstance(error, StatlasError | UnknownPaper):
         return _say(str(error), 2)
-    if isinstance(error, UnknownPaper):
-        return _say(str(error.args[0] if error.args else error), 2)
     return _say(
         f"this is a fault in statlas, not in your input: {type(error).__name__}: {error} "
         "(run again with --debug for the traceback)",

@@ -268,23 +268,14 @@ class Guide(Result):
         axes = figure.subplots()
         labels = [TOPICS[topic] for topic in shown]
         left = np.zeros(len(shown))
-        looks = (("implemented", PALETTE[0], "white", ""), ("planned", "#d9d9d9", "black", "//"))
-        for status, colour, ink, hatch in looks:
+        looks = (("implemented", PALETTE[0], "white"), ("planned", "#d9d9d9", "black"))
+        for status, colour, ink in looks:
             widths = counts[status].to_numpy(dtype=float)
-            bars = axes.barh(
-                labels,
-                widths,
-                left=left,
-                color=colour,
-                label=status,
-                hatch=hatch,
-                edgecolor="white",
-            )
+            bars = axes.barh(labels, widths, left=left, color=colour, label=status)
             numbers = [f"{width:.0f}" if width else "" for width in widths]
-            style = {} if ink == "white" else {"backgroundcolor": "#d9d9d9"}
-            axes.bar_label(bars, numbers, label_type="center", color=ink, **style)
+            axes.bar_label(bars, numbers, label_type="center", color=ink)
             left += widths
-        axes.invert_yaxis()
+        axes.set_ylim(max(len(shown), 4) - 0.4, -0.6)  # first topic on top, bars never thick
         axes.grid(axis="y", visible=False)
         axes.set_xlim(0, left.max() + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

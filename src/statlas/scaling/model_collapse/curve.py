@@ -237,11 +237,11 @@ def collapse_curve(
     Features are standardised and the target is centred. Least squares estimates the noise
     variance and, less their noise, the squared coefficients in the basis of the correlation
     matrix; taken as the truth they give the expected error of every generation, with intervals
-    from a residual bootstrap (95 % intervals covered 89 to 95 % in simulated tables of 100 and 200
-    rows). Two simulations stand beside it: chains on Gaussian features of the
-    same correlation, and chains that resample the rows of the table. Generators are fitted
-    without ridge. Two ridges are compared for the last fit: the one that is best on true labels
-    (or `ridge`), and the best one for the generation. Multiply it by `n_train` for scikit-learn's
+    from a residual bootstrap (95 % intervals covered 89 to 95 % in simulated tables of 100 and
+    200 rows). Two simulations stand beside it: chains on Gaussian features of the same
+    correlation, and chains that resample the rows of the table. Generators are fitted without
+    ridge. Two ridges are compared for the last fit: the one that is best on true labels (or
+    `ridge`), and the best one for the generation. Multiply it by `n_train` for scikit-learn's
     ``alpha``.
 
     Examples

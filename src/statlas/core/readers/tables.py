@@ -1,0 +1,488 @@
+"""Tables from files: CSV, TSV, Parquet, Feather and Arrow, JSON lines, JSON records.
+
+What a cell becomes
+    A column of numbers is a number column, one of true/false is boolean, everything else is text,
+    exactly as written; one odd cell keeps its whole column text, so that a later check can name
+    it. Dates in text files stay text. In delimited text the cells ``NA``, ``NaN``, ``nan`` and the
+    empty cell are missing, and nothing else is: ``None``, ``null`` and ``N/A`` are labels like
+    any other. In JSON only ``null`` and an absent key are missing. ``007`` in a column of whole
+    numbers is the number 7. Whole numbers that float64 cannot hold are never rounded: alone they
+    are integers or text, beside missing values nullable integers.
+
+Memory
+    Delimited text: the file and the table. JSON lines: the table, and one line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.feather as pa_feather
+import pyarrow.parquet as pa_parquet
+
+from statlas.core.errors import InputError
+from statlas.core.readers.streams import (
+    Note,
+    json_lines,
+    label_frame,
+    parse_json,
+    utf8_bytes,
+    wrong_encoding,
+)
+
+MISSING_TEXT = ("", "NA", "NaN", "nan")
+"""Cells of delimited text that are read as missing."""
+
+_DELIMITERS = (",", ";", "\t", "|")
+_EXACT = 2**53  # float64 holds every whole number up to here
+_SNIFFED = 2**20  # bytes in which the header must end
+_INDEX_LEVEL = re.compile(r"__index_level_\d+__")
+
+
+# --- delimited text --------------------------------------------------------------------------
+
+
+def read_delimited(path: Path) -> pd.DataFrame:
+    """Read CSV or TSV text, also compressed; the delimiter is ``,`` ``;`` tab or ``|``.
+
+    Raises
+    ------
+    InputError
+        If the file is empty, binary or badly encoded (byte position), a row has too many or too
+        few cells (line number), or two columns have the same name.
+    """
+    data = utf8_bytes(path)
+    if not data.strip():
+        raise InputError(f"{path.name} is empty", remedy="give a file with a header and rows")
+    if b"\0" in data:
+        raise InputError(
+            f"{path.name} holds binary data, not text", remedy="save the table as CSV or Parquet"
+        )
+    header, n_lines, delimiter = _read_header(path, data)
+    notes: list[Note] = []
+    if header and all(_is_number(name) for name in header):
+        notes.append(
+            (
+                "header-of-numbers",
+                f"every column name of {path.name} is a number: {', '.join(header[:6])}",
+                "if the first line is data, put a line of column names above it",
+            )
+        )
+    names = [name or f"column_{place}" for place, name in enumerate(header, start=1)]
+    refuse_repeated_names(names)
+    text = _DelimitedText(path, data, names, n_lines, delimiter)
+    frame = to_frame(_with_exact_cells(text, text.parse()))
+    frame, more = _without_row_numbers(
+        frame, [n for n, h in zip(names, header, strict=True) if not h]
+    )
+    return label_frame(frame, path, "tsv" if delimiter == "\t" else "csv", notes + more)
+
+
+def _read_header(path: Path, data: bytes) -> tuple[list[str], int, str]:
+    """Column names, the lines they take (with blank ones above), and the delimiter."""
+    try:
+        start = data[:_SNIFFED].decode("utf-8", errors="strict")
+    except UnicodeDecodeError:
+        if (wrong := wrong_encoding(path, data)) is not None:
+            raise wrong from None
+        start = data[:_SNIFFED].decode("utf-8", errors="ignore")  # a character cut in two
+    first = next(line for line in start.splitlines() if line.strip())
+    delimiter = _find_delimiter(path, first)
+    if delimiter is None:
+        _refuse_spaces(path, start)
+        delimiter = ","
+    rows = csv.reader(io.StringIO(start, newline=""), delimiter=delimiter)
+    try:
+        header = next(row for row in rows if row and (len(row) > 1 or row[0].strip()))
+    except csv.Error as error:
+        raise InputError(f"the header of {path.name} cannot be read: {error}") from None
+    return header, rows.line_num, delimiter
+
+
+def _find_delimiter(path: Path, line: str) -> str | None:
+    """The most frequent delimiter outside quotes; a tab first in a file that is named so."""
+    bare = re.sub(r'"[^"]*"', "", line)
+    if "\t" in bare and {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes}:
+        return "\t"
+    best = max(_DELIMITERS, key=bare.count)
+    return best if best in bare else None
+
+
+def _refuse_spaces(path: Path, start: str) -> None:
+    """One column is fine, but not one that is many columns set apart by spaces."""
+    lines = [line.split() for line in islice(filter(str.strip, start.splitlines()), 5)]
+    width = len(lines[0])
+    if width > 1 and len(lines) > 1 and all(len(words) == width for words in lines):
+        raise InputError(
+            f"no delimiter was found in {path.name}; its columns seem to be set apart by spaces",
+            remedy="separate them by commas, semicolons or tabs",
+        )
+
+
+class _DelimitedText:
+    """A delimited file in memory, which pyarrow parses and Python's reader diagnoses."""
+
+    def __init__(self, path: Path, data: bytes, names: list[str], n_lines: int, delimiter: str):
+        self.path, self.data, self.names = path, data, names
+        self.n_lines, self.delimiter = n_lines, delimiter
+        # Lines inside quotes are possible only where there are quotes; without, parsing is parallel.
+        self.quoted = b'"' in data
+
+    def parse(self, as_text: Iterable[str] = ()) -> Any:
+        """Parse the rows into an Arrow table; with `as_text` only those columns, as text."""
+        as_text = list(as_text)
+        if self.quoted and self.data.count(b'"') % 2:
+            self._refuse_open_quote()
+        try:
+            return self._parse(as_text, block_size=2**20)
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error):
+                return pa.table({name: pa.nulls(0) for name in as_text or self.names})
+            if "straddling" not in str(error):
+                raise self._diagnosis(error) from None
+        try:  # one row is longer than a block
+            return self._parse(as_text, block_size=min(len(self.data) + 1, 2**31 - 1))
+        except pa.ArrowInvalid as error:
+            raise self._diagnosis(error) from None
+
+    def _parse(self, as_text: list[str], block_size: int) -> Any:
+        return pa_csv.read_csv(
+            pa.BufferReader(self.data),
+            read_options=pa_csv.ReadOptions(
+                column_names=self.names, skip_rows=self.n_lines, block_size=block_size
+            ),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=self.delimiter, newlines_in_values=self.quoted
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                null_values=list(MISSING_TEXT),
+                strings_can_be_null=True,
+                true_values=["true", "True", "TRUE"],
+                false_values=["false", "False", "FALSE"],
+                include_columns=as_text,
+                column_types=dict.fromkeys(as_text, pa.string()),
+            ),
+        )
+
+    def _diagnosis(self, error: Exception) -> InputError:
+        """Say where the file is wrong; slow, and only for files that are."""
+        if (wrong := wrong_encoding(self.path, self.data)) is not None:
+            return wrong
+        width = len(self.names)
+        count, first = 0, ""
+        text = io.StringIO(self.data.decode("utf-8"), newline="")
+        rows = csv.reader(text, delimiter=self.delimiter)
+        line = 1
+        try:
+            for row in rows:
+                if row and len(row) != width:
+                    count += 1
+                    first = first or f"line {line} has {len(row)}"
+                line = rows.line_num + 1
+        except csv.Error as problem:
+            return InputError(f"line {line} of {self.path.name} cannot be read: {problem}")
+        if not count:
+            return InputError(f"{self.path.name} cannot be read: {error}")
+        return InputError(
+            f"{count} row(s) of {self.path.name} do not have {width} cells as its header has "
+            f"({first})",
+            remedy="complete those rows, and put cells that contain the delimiter "
+            f"({self.delimiter!r}) in double quotes",
+        )
+
+    def _refuse_open_quote(self) -> None:
+        """An odd number of quotes is an unclosed one, unless it stands inside plain text."""
+        text = io.StringIO(self.data.decode("utf-8", errors="replace"), newline="")
+        rows = csv.reader(text, delimiter=self.delimiter, strict=True)
+        line = 1
+        try:
+            for _ in rows:
+                line = rows.line_num + 1
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise InputError(
+                    f"a double quote that opens in line {line} of {self.path.name} is not closed",
+                    remedy="close it, or write a quote inside a quoted cell twice",
+                ) from None
+
+
+def _with_exact_cells(text: _DelimitedText, table: Any) -> Any:
+    """Read columns again as text where the inferred type would alter what is written."""
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):
+        raise wrong_encoding(text.path, text.data) or InputError(
+            f"{text.path.name} is not valid UTF-8"
+        )
+    dates = [field.name for field in table.schema if pa.types.is_temporal(field.type)]
+    large = [
+        name
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if pa.types.is_floating(column.type) and _reaches(column, _EXACT)
+    ]
+    if not dates and not large:
+        return table
+    written = text.parse(as_text=[*dates, *large])
+    for name in (*dates, *(name for name in large if _would_round(written[name]))):
+        table = table.set_column(table.column_names.index(name), name, written[name])
+    return table
+
+
+def _reaches(column: Any, limit: int) -> bool:
+    bounds = pc.min_max(column).as_py()
+    return any(value is not None and abs(value) >= limit for value in bounds.values())
+
+
+def _would_round(column: Any) -> bool:
+    """Whether float64 would alter a whole number in this text column."""
+    digits = pc.match_substring_regex(column, r"^\s*[+-]?\d{16,}\s*$")
+    return any(int(cell) != int(float(cell)) for cell in column.filter(digits).to_pylist())
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def refuse_repeated_names(names: Iterable[str]) -> None:
+    """Raise if two columns have the same name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(
+                f"{count} columns have this name", column=name, remedy="give each its own name"
+            )
+
+
+def _without_row_numbers(
+    frame: pd.DataFrame, unnamed: list[str]
+) -> tuple[pd.DataFrame, list[Note]]:
+    """Drop an unnamed column that counts the rows; say how other unnamed columns are called."""
+    notes: list[Note] = []
+    for name in unnamed:
+        column = frame[name]
+        counts = len(frame) > 0 and pd.api.types.is_integer_dtype(column.dtype)
+        if counts and (np.diff(column) == 1).all() and column.iloc[0] in (0, 1):
+            frame = frame.drop(columns=name)
+            notes.append(
+                (
+                    "row-numbers",
+                    "an unnamed column that only numbers the rows was left out",
+                    "give it a name if it is data",
+                )
+            )
+        else:
+            notes.append(
+                ("unnamed-column", f"a column without name is called {name!r}", "name the column")
+            )
+    return frame, notes
+
+
+# --- columnar files --------------------------------------------------------------------------
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file; an index that pandas saved under a name comes back as a column.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or a column holds lists or mappings.
+    """
+    return _read_columnar(path, "parquet", pa_parquet.read_table)
+
+
+def read_arrow(path: Path) -> pd.DataFrame:
+    """Read a Feather file or an Arrow file or stream.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or a column holds lists or mappings.
+    """
+    return _read_columnar(path, "arrow", _arrow_table)
+
+
+def _arrow_table(path: Path) -> Any:
+    with path.open("rb") as stream:
+        magic = stream.read(6)
+    if magic.startswith((b"ARROW1", b"FEA1")):
+        return pa_feather.read_table(path)
+    with pa.OSFile(str(path)) as source:
+        return pa.ipc.open_stream(source).read_all()
+
+
+def _read_columnar(path: Path, kind: str, read: Any) -> pd.DataFrame:
+    try:
+        table = read(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path.name} is not a complete {kind.capitalize()} file: {reason}",
+            remedy="write or copy it again; it may have been cut short",
+        ) from None
+    notes: list[Note] = []
+    unnamed = [name for name in table.column_names if _INDEX_LEVEL.fullmatch(name)]
+    if unnamed:
+        table = table.drop_columns(unnamed)
+        notes.append(
+            ("index-left-out", "an unnamed pandas index was left out", "name it if it is data")
+        )
+    return label_frame(to_frame(table), path, kind, notes)
+
+
+def to_frame(table: Any) -> pd.DataFrame:
+    """Turn an Arrow table into a frame without loss: exact whole numbers, no nested cells."""
+    refuse_repeated_names(table.column_names)
+    exact: dict[str, Any] = {}
+    for place, field in enumerate(table.schema):
+        column = table.column(place)
+        kind = field.type
+        if pa.types.is_nested(kind):
+            raise _nested(field.name, f"values of type {kind}")
+        if pa.types.is_null(kind) or pa.types.is_decimal(kind):
+            table = table.set_column(place, field.name, column.cast(pa.float64()))
+        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            table = table.set_column(place, field.name, _binary_as_text(field.name, column))
+        elif pa.types.is_integer(kind) and column.null_count and _reaches(column, _EXACT):
+            nullable = pd.Int64Dtype() if pa.types.is_signed_integer(kind) else pd.UInt64Dtype()
+            exact[field.name] = column.to_pandas(types_mapper={kind: nullable}.get)
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, date_as_object=False)
+    for name, values in exact.items():
+        frame[name] = values
+    return frame
+
+
+def _binary_as_text(name: str, column: Any) -> Any:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        raise InputError("holds binary data", column=name, remedy="leave the column out") from None
+
+
+def _nested(column: str, what: str) -> InputError:
+    return InputError(
+        f"a cell must hold one value; found {what}",
+        column=column,
+        remedy="write its parts as columns of their own, or leave the column out",
+    )
+
+
+# --- JSON ------------------------------------------------------------------------------------
+
+
+def read_json_lines(path: Path) -> pd.DataFrame:
+    """Read a file with one JSON object a line.
+
+    Raises
+    ------
+    InputError
+        Naming the line that is not a JSON object, or the column with a nested cell.
+    """
+    records = ((f"line {line} of {path.name}", value) for line, value in json_lines(path))
+    return label_frame(frame_of_records(records, path), path, "jsonl")
+
+
+def read_json(path: Path, document: object) -> pd.DataFrame:
+    """Make a table of a JSON document that is an array of objects.
+
+    Raises
+    ------
+    InputError
+        If the document is something else, or naming the record or column at fault.
+    """
+    if not isinstance(document, list):
+        raise InputError(
+            f"{path.name} must hold an array of objects, one a row; it holds "
+            f"{_json_kind(document)}",
+            remedy='write it as records, for example with pandas: to_json(orient="records")',
+        )
+    records = ((f"record {place} of {path.name}", value) for place, value in enumerate(document, 1))
+    return label_frame(frame_of_records(records, path), path, "json")
+
+
+def load_json(path: Path) -> Any:
+    """Parse a whole JSON document.
+
+    Raises
+    ------
+    InputError
+        If the file is empty, not UTF-8 (or marked UTF-16 or UTF-32), or not JSON.
+    """
+    data = utf8_bytes(path)
+    if (wrong := wrong_encoding(path, data)) is not None:
+        raise wrong
+    if not data.strip():
+        raise InputError(f"{path.name} is empty", remedy="give a file with records")
+    return parse_json(data, path.name)
+
+
+def frame_of_records(records: Iterable[tuple[str, object]], path: Path) -> pd.DataFrame:
+    """Build a frame of objects; an absent key is a missing cell.
+
+    Parameters
+    ----------
+    records
+        Where each record stands (for messages), and its value.
+    path
+        File they come from.
+
+    Raises
+    ------
+    InputError
+        If a record is not an object, a cell is nested, or there is no record.
+    """
+    columns: dict[str, list[Any]] = {}
+    n_rows = 0
+    for where, record in records:
+        if not isinstance(record, dict):
+            raise InputError(f"{where} must be an object; it is {_json_kind(record)}")
+        for name, value in record.items():
+            if isinstance(value, dict | list):
+                raise _nested(name, f"{_json_kind(value)} in {where}")
+            cells = columns.setdefault(name, [])
+            if len(cells) < n_rows:
+                cells.extend([None] * (n_rows - len(cells)))
+            cells.append(value)
+        n_rows += 1
+    if not n_rows:
+        raise InputError(f"{path.name} holds no records", remedy="give at least one")
+    for cells in columns.values():
+        cells.extend([None] * (n_rows - len(cells)))
+    return _frame_of_cells(columns, n_rows)
+
+
+def _frame_of_cells(columns: Mapping[str, list[Any]], n_rows: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {name: _series(cells) for name, cells in columns.items()}, index=range(n_rows)
+    )
+
+
+def _series(cells: list[Any]) -> pd.Series[Any]:
+    """Infer a column's type; whole numbers beside missing cells stay exact."""
+    series = pd.Series(cells)
+    if series.dtype == object and series.isna().all():
+        return series.astype(float)
+    if series.dtype == float and any(type(cell) is int and abs(cell) > _EXACT for cell in cells):
+        kept: pd.Series[Any] = pd.Series(cells, dtype=object)
+        if not any(isinstance(cell, float) for cell in cells):
+            kept = kept.astype("Int64")
+        return kept
+    return series
+
+
+def _json_kind(value: object) -> str:
+    kinds = {dict: "an object", list: "an array", str: "text", bool: "true or false"}
+    return kinds.get(type(value), "null" if value is None else "a number")

@@ -1,0 +1,1 @@
+from .model_collapse import collapse_curve as collapse_curve
