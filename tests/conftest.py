@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+import rich.progress  # noqa: F401 - draws from python's generator when first imported
 
 _FOLDERS = {
     "STATLAS_DATA": "data",

@@ -17,7 +17,7 @@ from statlas.core.claims import Above, Claim, Oracle, Twin, claim
 from statlas.core.errors import InputError
 from statlas.core.ledger import Ledger, Record, data_folder, known_records
 from statlas.core.rng import replicate_rng
-from statlas.evaluation.error_bars import clustered_coverage, pairing_gain
+from statlas.evaluation.error_bars import clustered_coverage, repeats_gain
 
 COUNTED: list[int] = []
 
@@ -94,7 +94,7 @@ def test_a_measurement_that_is_no_number_names_its_replicate(tmp_path: Path) -> 
 
 
 def test_the_numbers_depend_on_the_seed_and_not_on_the_jobs(tmp_path: Path) -> None:
-    real = [with_subject(pairing_gain, quick=8), with_subject(clustered_coverage, quick=40)]
+    real = [with_subject(repeats_gain, quick=8), with_subject(clustered_coverage, quick=40)]
     one, again, two, other = (
         check_claims(real, ledger=Ledger(tmp_path / name), jobs=jobs, seed=seed)
         for name, jobs, seed in (("a", 1, 0), ("b", 1, 0), ("c", 2, 0), ("d", 1, 1))
@@ -103,7 +103,9 @@ def test_the_numbers_depend_on_the_seed_and_not_on_the_jobs(tmp_path: Path) -> N
     assert [r.estimate for r in one] != [r.estimate for r in other]
 
 
-@pytest.mark.parametrize(("start", "stop", "jobs"), [(0, 100, 1), (0, 7, 2), (33, 100, 2), (5, 5, 1)])
+@pytest.mark.parametrize(
+    ("start", "stop", "jobs"), [(0, 100, 1), (0, 7, 2), (33, 100, 2), (5, 5, 1)]
+)
 def test_waves_cover_every_replicate_once_and_in_order(start: int, stop: int, jobs: int) -> None:
     waves = _waves(start, stop, jobs)
     assert [i for wave in waves for batch in wave for i in batch] == list(range(start, stop))
@@ -156,7 +158,9 @@ def test_damaged_measurements_are_measured_again(tmp_path: Path, content: str) -
     assert ledger.unfinished(shifted_mean, 0, "quick") == []
 
 
-@pytest.mark.parametrize(("backend", "message"), [("mpi", "backend must be one of"), ("ray", "not installed")])
+@pytest.mark.parametrize(
+    ("backend", "message"), [("mpi", "backend must be one of"), ("ray", "not installed")]
+)
 def test_backends_that_do_not_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, message: str
 ) -> None:
@@ -182,7 +186,7 @@ def test_records_survive_exactly_and_replace_their_predecessor(tmp_path: Path) -
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"records": [1]}', '{"records": [{}]}'])
 def test_a_damaged_ledger_is_an_input_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "error-bars.json").write_text(content)
-    with pytest.raises(InputError, match="cannot be read.*delete it"):
+    with pytest.raises(InputError, match=r"cannot be read.*delete it"):
         Ledger(tmp_path).read("error-bars")
 
 

@@ -23,7 +23,7 @@ def spec(annotation: Any, default: Any, rule: Option = HELP) -> OptionSpec:
     ("annotation", "default", "good", "bad"),
     [
         (int, 1, [0, -5, 10**400, np.int64(3), np.uint8(7)], [1.0, "1", True, np.True_, None, 2j]),
-        (float, 1.0, [0, 2.5, np.float32(0.5), np.int8(2)], ["1", True, np.nan, np.inf, None, 10**400]),
+        (float, 1.0, [0, 2.5, np.float32(0.5), np.int8(2)], ["1", True, np.nan, np.inf, None, 10**400]),  # noqa: E501
         (bool, True, [True, False, np.True_, np.False_], [0, 1, 1.0, "true", None]),
         (str, "a", ["", "b", np.str_("c")], [1, None, b"a", ["a"]]),
         (Literal["a", "b"], "a", ["a", "b"], ["c", "A", 1, None]),

@@ -137,7 +137,7 @@ def test_examples() -> None:
     for wrong in ({}, {"file": "a.csv", "loader": dict}):
         with pytest.raises(TypeError, match="either a file or a loader"):
             Example(about="a", origin="o", **wrong)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no example 'zz.csv'; there are .*digits_scores.csv"):
+    with pytest.raises(InputError, match=r"no example 'zz.csv'; there are .*digits_scores.csv"):
         Example(about="a", origin="o", file="zz.csv").load()
 
 
@@ -189,7 +189,9 @@ def test_facts_and_role_texts() -> None:
         "default": "2",
         "help": "draws",
     }
-    assert role_text(Number(ge=0, integer=True, optional=True)) == "whole numbers at least 0, optional"
+    assert (
+        role_text(Number(ge=0, integer=True, optional=True)) == "whole numbers at least 0, optional"
+    )
     assert role_text(Category()) == "category"
     assert "numbers" in role_text(Features())
 

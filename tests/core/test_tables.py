@@ -87,7 +87,9 @@ def test_a_file_with_a_header_only_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_columns_get_suggestions_and_a_list() -> None:
-    with pytest.raises(InputError, match=r"'acuracy'.*has 'accuracy', 'n'; did you mean 'accuracy'"):
+    with pytest.raises(
+        InputError, match=r"'acuracy'.*has 'accuracy', 'n'; did you mean 'accuracy'"
+    ):
         build_table({"accuracy": [1], "n": [2]}, SCORE, {"score": "acuracy"})
     many = {f"c{i}": [1] for i in range(20)}
     with pytest.raises(InputError, match="and 8 more"):
@@ -146,10 +148,12 @@ def test_every_kind_of_frame_reads_alike(convert: Any) -> None:
     assert table.factor("group").n_levels == 2
 
 
-@pytest.mark.parametrize("convert", [pl.DataFrame, pa.table, lambda d: pd.DataFrame(d, dtype="Int64")])
+@pytest.mark.parametrize(
+    "convert", [pl.DataFrame, pa.table, lambda d: pd.DataFrame(d, dtype="Int64")]
+)
 def test_missing_values_of_every_kind_of_frame_are_seen(convert: Any) -> None:
     data = convert({"score": [1, None, 3]})
-    with pytest.raises(InputError, match="1 of 3 values are missing .first in row 2"):
+    with pytest.raises(InputError, match=r"1 of 3 values are missing .first in row 2"):
         build_table(data, SCORE)
     assert numbers(data, missing="drop") == [1, 3]
 
@@ -163,7 +167,9 @@ def test_a_file_reads_as_its_frame(tmp_path: Path) -> None:
     assert numbers(tmp_path / "t.csv", SCORE, columns={"score": "größe"}) == [1, 2]
 
 
-@pytest.mark.parametrize("kind", [bool, "boolean", np.int8, np.uint64, np.float32, "Int64", "Float64"])
+@pytest.mark.parametrize(
+    "kind", [bool, "boolean", np.int8, np.uint64, np.float32, "Int64", "Float64"]
+)
 def test_numbers_of_every_type(kind: Any) -> None:
     assert numbers(pd.DataFrame({"score": pd.Series([0, 1, 1], dtype=kind)})) == [0, 1, 1]
 
@@ -244,11 +250,11 @@ def test_features_are_the_other_columns_or_those_listed() -> None:
 def test_bad_features_are_refused() -> None:
     with pytest.raises(InputError, match=r"'b': holds text such as 'u' \(row 1\).*features=a,c"):
         build_table({"a": [1], "target": [0], "b": ["u"], "c": [2]}, FEATURES)
-    with pytest.raises(InputError, match="at least 2 numeric .*found 1"):
+    with pytest.raises(InputError, match=r"at least 2 numeric .*found 1"):
         build_table({"a": [1], "target": [0]}, FEATURES)
     with pytest.raises(InputError, match="'a': 1 of 2 values are missing"):
         build_table({"a": [1, None], "target": [0, 1], "b": [1, 2]}, FEATURES)
-    with pytest.raises(InputError, match="'zz'.*no such column"):
+    with pytest.raises(InputError, match=r"'zz'.*no such column"):
         build_table({"a": [1], "target": [0]}, FEATURES, {"features": "a,zz"})
 
 
@@ -327,7 +333,7 @@ def test_missing_cells_of_a_wide_table_are_dropped_one_by_one() -> None:
 
 
 def test_a_wide_table_without_levels_is_refused() -> None:
-    with pytest.raises(InputError, match="no column holds a score.*--score COLUMN"):
+    with pytest.raises(InputError, match=r"no column holds a score.*--score COLUMN"):
         build_table({"question": [1]}, LONG_OR_WIDE)
 
 

@@ -28,7 +28,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -260,8 +259,10 @@ def estimate(
 def _clopper_pearson(values: np.ndarray[Any, Any], level: float) -> tuple[float, float]:
     if not np.isin(values, (0.0, 1.0)).all():
         raise ValueError("a claim of kind 'proportion' must measure 0 or 1")
-    exact = stats.binomtest(int(values.sum()), len(values)).proportion_ci(level, method="exact")
-    return float(exact.low), float(exact.high)
+    n, successes, tail = len(values), int(values.sum()), (1 - level) / 2
+    low = stats.beta.ppf(tail, successes, n - successes + 1) if successes > 0 else 0.0
+    high = stats.beta.isf(tail, successes + 1, n - successes) if successes < n else 1.0
+    return float(low), float(high)
 
 
 def _student(values: np.ndarray[Any, Any], level: float) -> tuple[float, float]:

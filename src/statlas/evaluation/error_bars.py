@@ -619,7 +619,9 @@ def compare_scores(
     0.5
     """
     read = _read_scores(scores)
-    models = _model_rows(read, level, interval, clusters)
+    models = sorted(
+        _model_rows(read, level, interval, clusters), key=lambda row: row["mean"], reverse=True
+    )
     pairs = [_pair_row(read, pair, level, interval, power) for pair in _pairs(read, clusters)]
     _adjust_for_number(pairs)
     if effect is not None:
@@ -627,14 +629,14 @@ def compare_scores(
             ratio = row["detectable"] / effect
             row["questions_needed"] = float(np.ceil(row["shared_questions"] * ratio**2))
     computable = all(np.isfinite(row["standard_error"]) for row in models)
-    best = sorted(models, key=lambda row: -row["mean"])[:2]
-    top = _pair_of(pairs, best[0]["model"], best[1]["model"]) if len(best) == 2 else None
+    best, *others = (row["model"] for row in models)
+    top = _pair_of(pairs, best, others[0]) if others else None
     clustered = read.clusters is not None
     return ScoreComparison(
         headline=_headline(models, pairs, top, level, scores.columns.get("cluster")),
         table=pd.DataFrame(pairs or models),
         values=_values(models, pairs, level, interval, read.binary and not clustered),
-        details={"models": models, "shown_pairs": _shown_pairs(pairs, best[0]["model"])},
+        details={"models": models, "shown_pairs": _shown_pairs(pairs, best)},
         status=Status.OK if computable else Status.NOT_COMPUTABLE,
         advice=""
         if computable

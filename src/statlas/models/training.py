@@ -174,7 +174,7 @@ class TrainingPlan:
 
     epochs: int = 200
     batch_size: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 1e-4
     patience: int = 20
 
@@ -233,7 +233,7 @@ def train_network(
     """
     torch = require_torch()
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+        network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
     )
     best, best_epoch, best_state = math.inf, 0, _copy_state(network)
     train_losses: list[float] = []

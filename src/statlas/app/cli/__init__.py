@@ -7,6 +7,7 @@ library and answers at once.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 is success, 1 a claim that fails or a result that is not computable, 2 bad input or usage.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a character that we print
+            stream.reconfigure(errors="replace")
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:

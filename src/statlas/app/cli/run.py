@@ -32,11 +32,12 @@ def run_command(arguments: Sequence[str]) -> int:
     options = _parser(paper, recipe).parse_args(rest)
     _check_targets(options)
     result = _run(recipe, options)
+    # Files first: a closed pipe on standard output must not lose them.
+    _write_files(result, options)
     if options.json:
         print(json.dumps(result.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         print(result_text(result))
-    _write_files(result, options)
     return 1 if result.status is Status.NOT_COMPUTABLE else 0
 
 

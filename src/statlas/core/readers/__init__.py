@@ -57,7 +57,7 @@ _OTHER_KINDS = {
 
 
 def read_frame(path: str | Path, *, metric: str | None = None) -> pd.DataFrame:
-    """Read a table or an evaluation log, told apart by content first and by suffix second.
+    r"""Read a table or an evaluation log, told apart by content first and by suffix second.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def read_frame(path: str | Path, *, metric: str | None = None) -> pd.DataFrame:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "scores.csv")
-    ...     _ = path.write_text("model,score\\na,1\\nb,0\\n")
+    ...     _ = path.write_text("model,score\na,1\nb,0\n")
     ...     frame = read_frame(path)
     >>> frame["score"].tolist(), frame.attrs["format"]
     ([1, 0], 'csv')

@@ -66,7 +66,7 @@ def is_inspect_document(document: object) -> bool:
     """Whether a JSON document is an Inspect log."""
     if not isinstance(document, dict) or not isinstance(document.get("eval"), dict):
         return False
-    return {"task", "model"} <= document["eval"].keys()
+    return "task" in document["eval"] and "model" in document["eval"]
 
 
 def is_inspect_path(path: Path) -> bool:

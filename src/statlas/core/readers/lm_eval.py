@@ -149,6 +149,7 @@ def read_lm_eval(
     _tell_apart(loaded, path if path.is_dir() else path.parent)
     kept = _number_runs(loaded) if runs == "all" else _latest_runs(loaded, notes)
     chosen = _choose(kept, metric, filter, notes)
+    _require_clusters(chosen, cluster)
     frame = _assemble(chosen, with_repeat=runs == "all", all_metrics=metric == "all")
     _note_choices(chosen, frame, notes)
     return label_frame(frame, path, FORMAT, notes)
@@ -163,7 +164,7 @@ class _Answers:
 
     doc_ids: list[object] = field(default_factory=list)
     hashes: list[str | None] = field(default_factory=list)
-    clusters: list[str] = field(default_factory=list)
+    clusters: list[str | None] = field(default_factory=list)  # None where the field is absent
     values: list[dict[str, Value]] = field(default_factory=list)
 
 
@@ -243,7 +244,7 @@ def _load_run(path: Path, cluster: str) -> _Run:
         kept = answers.setdefault(str(record.get("filter", "none")), _Answers())
         kept.doc_ids.append(record["doc_id"])
         kept.hashes.append(record.get("doc_hash"))
-        kept.clusters.append(task if cluster == "task" else _field(record, cluster, where, path))
+        kept.clusters.append(task if cluster == "task" else _field(record["doc"], cluster))
         kept.values.append(_metric_values(record, numeric))
     if not answers:
         raise InputError(f"{path.name} holds no samples", remedy="run again with --log_samples")
@@ -261,16 +262,9 @@ def _load_run(path: Path, cluster: str) -> _Run:
     )
 
 
-def _field(record: dict[str, Any], name: str, where: str, path: Path) -> str:
-    document = record["doc"]
-    if not isinstance(document, dict) or not isinstance(document.get(name), str | int):
-        fields = ", ".join(document) if isinstance(document, dict) else "no fields"
-        raise InputError(
-            f"the document in {where} of {path.name} has no field {name!r} to cluster by",
-            column="cluster",
-            remedy=f"it has {fields}",
-        )
-    return str(document[name])
+def _field(document: object, name: str) -> str | None:
+    value = document.get(name) if isinstance(document, dict) else None
+    return str(value) if isinstance(value, str | int) else None
 
 
 def _metric_values(record: dict[str, Any], numeric: dict[str, bool]) -> dict[str, Value]:
@@ -402,6 +396,18 @@ def _choose(
             )
         )
     return chosen
+
+
+def _require_clusters(chosen: list[_Chosen], cluster: str) -> None:
+    for item in chosen:
+        absent = item.answers.clusters.count(None)
+        if absent:
+            raise InputError(
+                f"{absent} of {len(item.answers.clusters)} documents of task {item.run.task!r} "
+                f"have no field {cluster!r} of text or a whole number",
+                column="cluster",
+                remedy="choose a field that all documents have, or cluster='task'",
+            )
 
 
 def _default_metric(metrics: list[str]) -> str | None:

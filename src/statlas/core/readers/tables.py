@@ -137,7 +137,7 @@ class _DelimitedText:
     def __init__(self, path: Path, data: bytes, names: list[str], n_lines: int, delimiter: str):
         self.path, self.data, self.names = path, data, names
         self.n_lines, self.delimiter = n_lines, delimiter
-        # Lines inside quotes are possible only where there are quotes; without, parsing is parallel.
+        # Line ends inside cells are possible only where there are quotes; they cost parallelism.
         self.quoted = b'"' in data
 
     def parse(self, as_text: Iterable[str] = ()) -> Any:

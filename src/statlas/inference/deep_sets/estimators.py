@@ -58,11 +58,12 @@ class _TrainedOnSets(BaseEstimator):
         self,
         pooling: Pooling = "sum",
         width: int = 64,
-        embedding: int = 32,
+        embedding: int = 64,
+        phi_layers: int = 2,
         rho_layers: int = 1,
         epochs: int = 200,
         batch_size: int = 32,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 5e-3,
         weight_decay: float = 1e-4,
         patience: int = 20,
         validation_fraction: float = 0.2,
@@ -71,6 +72,7 @@ class _TrainedOnSets(BaseEstimator):
         self.pooling = pooling
         self.width = width
         self.embedding = embedding
+        self.phi_layers = phi_layers
         self.rho_layers = rho_layers
         self.epochs = epochs
         self.batch_size = batch_size
@@ -95,8 +97,8 @@ class _TrainedOnSets(BaseEstimator):
         for name in ("width", "embedding", "epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1; got {getattr(self, name)!r}")
-        if self.rho_layers < 0 or not self.learning_rate > 0 or self.weight_decay < 0:
-            raise InputError("rho_layers, learning_rate and weight_decay must not be negative")
+        if min(self.phi_layers, self.rho_layers) < 0 or not self.learning_rate > 0 or self.weight_decay < 0:
+            raise InputError("phi_layers, rho_layers, learning_rate and weight_decay must not be negative")
         if not 0 <= self.validation_fraction < 1:
             raise InputError(f"validation_fraction must be in [0, 1); got "
                              f"{self.validation_fraction!r}")
@@ -174,6 +176,7 @@ class _InvariantEstimator(_TrainedOnSets):
             n_outputs,
             width=self.width,
             embedding=self.embedding,
+            phi_layers=self.phi_layers,
             rho_layers=self.rho_layers,
             pooling=self.pooling,
             scale=self._scale(training.sizes),
@@ -190,8 +193,8 @@ class DeepSetRegressor(RegressorMixin, _InvariantEstimator):
         How members are pooled; a mean does not see the size of the set.
     width, embedding
         Hidden units, and numbers kept of a set after pooling.
-    rho_layers
-        Hidden layers after pooling; with 0 and sums the answer is a sum over members, which
+    phi_layers, rho_layers
+        Hidden layers before and after pooling; with `rho_layers` 0 and sums the answer is a sum over members, which
         carries over to sets larger than those trained on.
     epochs, batch_size, learning_rate, weight_decay, patience
         Training by Adam; see `statlas.models.training.TrainingPlan`.
@@ -341,11 +344,12 @@ class SetOutlierDetector(_TrainedOnSets):
         self,
         pooling: Pooling = "max",
         width: int = 64,
-        embedding: int = 32,
+        embedding: int = 64,
+        phi_layers: int = 2,
         rho_layers: int = 1,
         epochs: int = 200,
         batch_size: int = 32,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 5e-3,
         weight_decay: float = 1e-4,
         patience: int = 20,
         validation_fraction: float = 0.2,
@@ -355,6 +359,7 @@ class SetOutlierDetector(_TrainedOnSets):
             pooling,
             width,
             embedding,
+            phi_layers,
             rho_layers,
             epochs,
             batch_size,
@@ -509,7 +514,9 @@ class _ExpansionNetwork:
         self.pooling = model.pooling
         # On average half of the other members ask.
         self.scale = max(model._scale(training.sizes) / 2, 1.0)
-        self.phi = perceptron([n_features, model.width, model.embedding], generator)
+        self.phi = perceptron(
+            [n_features, *[model.width] * model.phi_layers, model.embedding], generator
+        )
         hidden = [model.width] * model.rho_layers
         self.rho = perceptron([2 * model.embedding, *hidden, 1], generator)
         self.modules = require_torch().nn.ModuleList([self.phi, self.rho])

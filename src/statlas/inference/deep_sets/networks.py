@@ -76,8 +76,8 @@ class SetNetwork:
         Features of a member, numbers answered a set.
     width, embedding
         Hidden units, and the length of phi(x).
-    rho_layers
-        Hidden layers after pooling; 0 makes rho linear.
+    phi_layers, rho_layers
+        Hidden layers before and after pooling; 0 makes that part linear.
     pooling
         Sum (Theorem 2), mean or max.
     scale
@@ -94,13 +94,14 @@ class SetNetwork:
         *,
         width: int,
         embedding: int,
+        phi_layers: int,
         rho_layers: int,
         pooling: Pooling,
         scale: float,
         generator: torch.Generator,
     ):
         self.pooling, self.scale = pooling, scale
-        self.phi = perceptron([n_features, width, embedding], generator)
+        self.phi = perceptron([n_features, *[width] * phi_layers, embedding], generator)
         self.rho = perceptron([embedding, *[width] * rho_layers, n_outputs], generator)
         self.modules = require_torch().nn.ModuleList([self.phi, self.rho])
 
