@@ -168,28 +168,17 @@ def test_true_claims_about_symmetric_means_fail_at_the_stated_rate(n: int) -> No
         assert stats.binom.ppf(1e-5, EXPERIMENTS, STATED) <= wrong <= most_alarms(STATED)
 
 
-def edgeworth(n: int, skewness: float) -> float:
-    """P(t < -q) of Student's statistic to order 1 / sqrt(n) (Hall 1992, Section 2.6)."""
-    q = stats.t.ppf(1 - STATED, n - 1)
-    return float(STATED + skewness * (2 * q**2 + 1) * stats.norm.pdf(q) / (6 * math.sqrt(n)))
+@pytest.mark.parametrize(("n", "most"), [(40, 1.25 * STATED), (1_000, STATED)])
+def test_true_claims_about_skewed_means_fail_at_the_stated_rate(n: int, most: float) -> None:
+    """Exponential replicates have skewness 2; Student's plain interval fails twice as often at 40.
 
-
-def test_true_claims_about_skewed_means_exceed_the_stated_rate_as_theory_says() -> None:
-    """The rate for means is nominal: known and bounded where replicates are few and skewed.
-
-    Exponential replicates have skewness 2. With 40 of them the interval lies below the mean more
-    than twice as often as it should, and above it less often; the first-order theory says 0.050.
+    What is left of the excess at 40 replicates is of second order, here under a quarter.
     """
-    samples = np.random.default_rng(1).standard_exponential((EXPERIMENTS, 40))
-    below = alarms(samples, Above(1), "mean")
-    assert most_alarms(STATED) < below < most_alarms(1.25 * edgeworth(40, 2))
+    samples = np.random.default_rng(n).standard_exponential((EXPERIMENTS, n))
+    assert alarms(samples, Above(1), "mean") <= most_alarms(most)
     assert alarms(samples, Below(1), "mean") <= most_alarms(STATED)
-
-
-def test_true_claims_about_skewed_means_with_many_replicates_fail_near_the_stated_rate() -> None:
-    samples = np.random.default_rng(2).standard_exponential((EXPERIMENTS, 1_000))
-    for region in (Above(1), Below(1)):
-        assert alarms(samples, region, "mean") <= most_alarms(edgeworth(1_000, 2))
+    plain = stats.ttest_1samp(samples, 1, axis=1).statistic < -stats.t.ppf(1 - STATED, n - 1)
+    assert n > 40 or plain.sum() > most_alarms(1.25 * STATED), "the test can tell them apart"
 
 
 def test_the_stated_rate_follows_from_the_level() -> None:

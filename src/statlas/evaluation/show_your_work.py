@@ -42,6 +42,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from scipy.special import ndtr, ndtri
 
 from statlas.core import (
     Above,
@@ -348,6 +349,8 @@ class BudgetCurve(Result):
             axes[-1].axhline(0, color="black", linewidth=0.8)
             axes[-1].set_ylabel(f"difference in expected best {self.details['score_name']}")
         for axis in axes:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
             axis.set_xlabel(f"trials (band: {100 * self.options['level']:g} % interval)")
             axis.legend()
         figure.set_size_inches(10.5 if pairs else 7.2, 4.2)
@@ -645,23 +648,45 @@ def _notices(
 
 # --- claims ----------------------------------------------------------------------------------
 
-# Scores of the paper's simulations: normal, cut off at 0 and somewhat above the mean.
-_NARROW = stats.truncnorm(-5, 1, loc=0.5, scale=0.1)
-_WIDE = stats.truncnorm(-1.25, 2.5, loc=0.25, scale=0.2)
+
+@dataclass(frozen=True)
+class CutNormal:
+    """Normal scores cut off at 0 and at a ceiling, as in the paper's simulations."""
+
+    mean: float
+    deviation: float
+    ceiling: float
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        """Normal probabilities of the two ends."""
+        low, high = ndtr((np.array([0.0, self.ceiling]) - self.mean) / self.deviation)
+        return float(low), float(high)
+
+    def draw(self, rng: np.random.Generator, size: int | tuple[int, ...]) -> FloatArray:
+        """Draw independent scores."""
+        scores = self.mean + self.deviation * ndtri(rng.uniform(*self._limits, size))
+        return np.asarray(scores)
+
+    def expected_max(self, budget: int) -> float:
+        """Exact E[max] of `budget` draws: the ceiling minus the integral of F^n."""
+        nodes, weights = np.polynomial.legendre.leggauss(200)
+        low, high = self._limits
+        scores = self.ceiling / 2 * (nodes + 1)
+        below = (ndtr((scores - self.mean) / self.deviation) - low) / (high - low)
+        return float(self.ceiling - self.ceiling / 2 * weights @ below**budget)
 
 
-def true_best(distribution: Any, budget: int) -> float:
-    """Exact E[max] of a bounded continuous distribution: upper end minus integral of F^n."""
-    low, high = distribution.support()
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    half = (high - low) / 2
-    return float(high - half * weights @ distribution.cdf(low + half * (nodes + 1)) ** budget)
+_NARROW = CutNormal(0.5, 0.1, 0.6)
+_WIDE = CutNormal(0.25, 0.2, 0.75)
+_WIDE_BEST = {budget: _WIDE.expected_max(budget) for budget in (10, 15)}
 
 
 def _mean_error(rng: np.random.Generator, estimate: Any, n_trials: int, budget: int) -> float:
     """Mean error over 200 simulated searches."""
-    searches = _NARROW.ppf(rng.random((200, n_trials)))
-    return float(np.mean([estimate(s, budget) for s in searches]) - true_best(_NARROW, budget))
+    searches = _NARROW.draw(rng, (200, n_trials))
+    errors = [estimate(scores, budget) for scores in searches]
+    return float(np.mean(errors) - _NARROW.expected_max(budget))
 
 
 @claim(
@@ -709,7 +734,7 @@ def no_bias(rng: np.random.Generator, estimate: Any) -> float:
 )
 def negative_errors(rng: np.random.Generator, estimate: Any) -> float:
     """Share over 200 searches, each with fresh trials to compare with."""
-    searches, fresh = _NARROW.ppf(rng.random((200, 30))), _NARROW.ppf(rng.random((200, 28)))
+    searches, fresh = _NARROW.draw(rng, (200, 30)), _NARROW.draw(rng, (200, 28))
     return float(np.mean([estimate(s, 28) for s in searches] < fresh.max(axis=1)))
 
 
@@ -731,8 +756,8 @@ def _interval(
 
 
 def _covers(rng: np.random.Generator, interval: Any, budget: int) -> float:
-    low, high = interval(rng, _WIDE.ppf(rng.random(50)), budget)
-    return float(low <= true_best(_WIDE, budget) <= high)
+    low, high = interval(rng, _WIDE.draw(rng, 50), budget)
+    return float(low <= _WIDE_BEST[budget] <= high)
 
 
 @claim(

@@ -107,9 +107,7 @@ def clustered_interval(
     return low[back.ravel()], high[back.ravel()]
 
 
-def clustered_clt_interval(
-    successes: ArrayLike, trials: ArrayLike, level: float = 0.95
-) -> Bounds:
+def clustered_clt_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Bounds:
     """Share of all questions plus or minus a normal quantile of its clustered standard error.
 
     This is the interval to avoid when clusters are few; see `error-bars` for when they are many.

@@ -214,9 +214,7 @@ def bisect(
 
 def _checked_counts(successes: ArrayLike, trials: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Both counts as floats of one shape."""
-    k, n = np.broadcast_arrays(
-        np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
-    )
+    k, n = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(trials, dtype=float))
     if np.any(n < 1) or np.any(k < 0) or np.any(k > n):
         raise ValueError("counts need 0 <= successes <= trials and at least one trial")
     return k, n

@@ -97,11 +97,18 @@ class _TrainedOnSets(BaseEstimator):
         for name in ("width", "embedding", "epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1; got {getattr(self, name)!r}")
-        if min(self.phi_layers, self.rho_layers) < 0 or not self.learning_rate > 0 or self.weight_decay < 0:
-            raise InputError("phi_layers, rho_layers, learning_rate and weight_decay must not be negative")
+        if (
+            min(self.phi_layers, self.rho_layers) < 0
+            or not self.learning_rate > 0
+            or self.weight_decay < 0
+        ):
+            raise InputError(
+                "phi_layers, rho_layers, learning_rate and weight_decay must not be negative"
+            )
         if not 0 <= self.validation_fraction < 1:
-            raise InputError(f"validation_fraction must be in [0, 1); got "
-                             f"{self.validation_fraction!r}")
+            raise InputError(
+                f"validation_fraction must be in [0, 1); got {self.validation_fraction!r}"
+            )
 
     def _read(self, X: Any, sets: ArrayLike | None, *, reset: bool) -> PackedSets:
         matrix, sizes = stack_members(X)
@@ -140,8 +147,9 @@ class _TrainedOnSets(BaseEstimator):
         """The network's answers for all sets (or members), some sets at a time."""
         with limited_threads(), require_torch().no_grad():
             data = SetTensors(packed, self.scaler_)
-            blocks = np.split(np.arange(len(packed)), range(_SETS_AT_ONCE, len(packed),
-                                                            _SETS_AT_ONCE))
+            blocks = np.split(
+                np.arange(len(packed)), range(_SETS_AT_ONCE, len(packed), _SETS_AT_ONCE)
+            )
             return np.concatenate([to_numpy(self._answer(*data.batch(b))) for b in blocks])
 
     def _answer(self, members: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:

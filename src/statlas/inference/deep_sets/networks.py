@@ -54,9 +54,7 @@ class EquivariantLayer:
         Source of the initial values.
     """
 
-    def __init__(
-        self, n_inputs: int, n_outputs: int, pooling: Pooling, generator: torch.Generator
-    ):
+    def __init__(self, n_inputs: int, n_outputs: int, pooling: Pooling, generator: torch.Generator):
         self.pooling = pooling
         self.own = dense_layer(n_inputs, n_outputs, generator)
         self.pooled = dense_layer(n_inputs, n_outputs, generator, bias=False)

@@ -122,8 +122,9 @@ def _check_targets(targets: NDArray[Any], labels: list[str], column: str, folds:
         counts = np.bincount(targets, minlength=len(labels))
         rarest = int(counts.argmin())
         if len(labels) < 2:
-            raise InputError("at least two labels are needed", column=column,
-                             remedy="give sets of another label")
+            raise InputError(
+                "at least two labels are needed", column=column, remedy="give sets of another label"
+            )
         if counts[rarest] < folds:
             raise InputError(
                 f"label {labels[rarest]!r} has {counts[rarest]} set(s), fewer than the "
@@ -250,8 +251,12 @@ def _score_rows(problem: _Problem, done: _CrossValidation, level: float) -> list
     for name, predictions in done.predictions.items():
         losses = problem.losses(predictions)
         score, low, high = _score_interval(losses, problem.classifies, level)
-        row: dict[str, Any] = {"method": name, _score_name(problem): score, "low": low,
-                               "high": high}
+        row: dict[str, Any] = {
+            "method": name,
+            _score_name(problem): score,
+            "low": low,
+            "high": high,
+        }
         gain = gain_low = gain_high = np.nan
         if name != OURS:
             gain = float((losses - ours).mean())
@@ -330,8 +335,9 @@ class SetPrediction(Result):
         said = self.predictions
         ends = [said["true"].min(), said["true"].max()]
         axis.plot(ends, ends, color="black", linewidth=0.8)
-        axis.plot(said["true"], said[SUMMARY], "s", color="C0", alpha=0.35, markersize=3,
-                  label=SUMMARY)
+        axis.plot(
+            said["true"], said[SUMMARY], "s", color="C0", alpha=0.35, markersize=3, label=SUMMARY
+        )
         axis.plot(said["true"], said[OURS], "o", color="C1", alpha=0.7, markersize=3, label=OURS)
         axis.set_xlabel(f"true {self.details['column']}")
         axis.set_ylabel("predicted out of fold")
@@ -374,7 +380,7 @@ def digits_as_points() -> pd.DataFrame:
     "deep-sets",
     example=Example(
         loader=digits_as_points,
-        about="400 handwritten digits as point clouds of 14 to 39 pixels each: place and "
+        about="400 handwritten digits as point clouds of 18 to 33 pixels each: place and "
         "brightness of the pixels, in the order of the image.",
         origin="scikit-learn's digits data (UCI, CC BY 4.0).",
         options={"set": "image", "label": "digit", "pooling": "max", "folds": 3, "epochs": 60},
@@ -473,9 +479,7 @@ def _best_baseline(problem: _Problem, rows: list[dict[str, Any]]) -> dict[str, A
     return min((row for row in rows if row["method"] != OURS), key=lambda row: row["gain"])
 
 
-def _headline(
-    problem: _Problem, rows: list[dict[str, Any]], column: str, level: float
-) -> str:
+def _headline(problem: _Problem, rows: list[dict[str, Any]], column: str, level: float) -> str:
     ours, other = rows[0], _best_baseline(problem, rows)
     score = _score_name(problem)
     what = f"{score.replace('_', ' ')} for {column!r}"
@@ -503,19 +507,36 @@ def _values(
     kind = "Wilson" if problem.classifies else "Student's t over sets"
     paired = "Bonett-Price, paired over sets" if problem.classifies else "Student's t, paired"
     values = [
-        Value(f"{score.replace('_', ' ')} of {row['method']}", row[score], row["low"],
-              row["high"], level, unit=unit, method=kind)
+        Value(
+            f"{score.replace('_', ' ')} of {row['method']}",
+            row[score],
+            row["low"],
+            row["high"],
+            level,
+            unit=unit,
+            method=kind,
+        )
         for row in rows
     ]
     values += [
-        Value(f"gain over {row['method']}", row["gain"], row["gain_low"], row["gain_high"],
-              level, unit=unit, method=paired)
+        Value(
+            f"gain over {row['method']}",
+            row["gain"],
+            row["gain_low"],
+            row["gain_high"],
+            level,
+            unit=unit,
+            method=paired,
+        )
         for row in rows[1:]
     ]
     values += [
-        Value(f"change by shuffling, {row['method']}", row["change_by_shuffling"],
-              unit="probability" if problem.classifies else column,
-              why_no_interval="a largest value over sets and shuffles")
+        Value(
+            f"change by shuffling, {row['method']}",
+            row["change_by_shuffling"],
+            unit="probability" if problem.classifies else column,
+            why_no_interval="a largest value over sets and shuffles",
+        )
         for row in rows[:2]
     ]
     return tuple(values)

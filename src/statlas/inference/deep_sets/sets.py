@@ -137,9 +137,7 @@ def pack_sets(X: Any, sets: ArrayLike | None = None) -> PackedSets:
     return pack_members(members, sizes, sets)
 
 
-def pack_members(
-    members: FloatArray, sizes: IntArray | None, sets: ArrayLike | None
-) -> PackedSets:
+def pack_members(members: FloatArray, sizes: IntArray | None, sets: ArrayLike | None) -> PackedSets:
     """Pack a checked matrix of members; see `pack_sets`."""
     if sets is None:
         sizes = np.ones(len(members), dtype=np.int64) if sizes is None else sizes
