@@ -32,7 +32,7 @@ $(VENV)/.full: pyproject.toml constraints.txt
 
 .venv-base/.done: pyproject.toml constraints.txt
 	test -d .venv-base || $(PYTHON) -m venv .venv-base
-	.venv-base/bin/$(EDIT) --editable . pytest hypothesis
+	.venv-base/bin/$(EDIT) --editable . pytest hypothesis polars
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.full

@@ -8,6 +8,7 @@ module imports without it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -110,7 +111,7 @@ def perceptron(widths: Sequence[int], generator: torch.Generator) -> torch.nn.Se
     """
     torch = require_torch()
     layers: list[torch.nn.Module] = []
-    for n_inputs, n_outputs in zip(widths[:-1], widths[1:], strict=True):
+    for n_inputs, n_outputs in itertools.pairwise(widths):
         layers += [dense_layer(n_inputs, n_outputs, generator), torch.nn.ELU()]
     return torch.nn.Sequential(*layers[:-1])
 

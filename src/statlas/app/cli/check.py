@@ -107,6 +107,6 @@ def _print_records(records: list[Record]) -> None:
     if records:
         print(
             f"Intervals at {100 * records[0].level:g} %: a true claim is said to fail with "
-            f"probability at most {records[0].false_alarm_rate:.0e} (for means nominally: more "
-            "where replicates are few and skewed)."
+            f"probability at most {records[0].false_alarm_rate:.0e} (for means up to what their "
+            "skewness leaves after correction)."
         )

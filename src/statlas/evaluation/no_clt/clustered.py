@@ -97,13 +97,14 @@ def clustered_interval(
     --------
     >>> low, high = clustered_interval([5, 5, 0, 4, 5, 1], 5)
     >>> print(low.round(3), high.round(3))
-    [0.351] [0.873]
+    [0.345] [0.881]
     """
     k, n = _checked_clusters(successes, trials)
     order = np.lexsort((k, n), axis=1)
     sorted_counts = [np.take_along_axis(counts, order, axis=1) for counts in (k, n)]
     unique, back = np.unique(np.hstack(sorted_counts), axis=0, return_inverse=True)
-    low, high = clustered_posterior(*np.hsplit(unique, 2), prior).interval(level)
+    k, n = np.hsplit(unique, 2)
+    low, high = clustered_posterior(k, n, prior).interval(level)
     return low[back.ravel()], high[back.ravel()]
 
 
@@ -121,7 +122,7 @@ def clustered_clt_interval(successes: ArrayLike, trials: ArrayLike, level: float
     --------
     >>> low, high = clustered_clt_interval([5, 5, 0, 4, 5, 1], 5)
     >>> print(low.round(3), high.round(3))
-    [0.337] [0.996]
+    [0.338] [0.995]
     """
     k, n = _checked_clusters(successes, trials)
     total = n.sum(axis=1)

@@ -50,7 +50,7 @@ def f_score_interval(
     --------
     >>> low, high = f_score_interval(12, 3, 2)
     >>> print(round(float(low), 4), round(float(high), 4))
-    0.6014 0.9094
+    0.6058 0.9113
     """
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = (
@@ -73,7 +73,7 @@ def f_score_quantile(
     Examples
     --------
     >>> print(f_score_quantile(12, 3, 2, 0.5).round(4))
-    0.7902
+    0.7916
     """
     tp, fp, fn = np.broadcast_arrays(
         *(np.asarray(c, dtype=float) for c in (true_positives, false_positives, false_negatives))
@@ -109,7 +109,7 @@ def precision_interval(
     --------
     >>> low, high = precision_interval(12, 3)
     >>> print(round(float(low), 4), round(float(high), 4))
-    0.5435 0.9272
+    0.5435 0.9273
     """
     a = np.asarray(true_positives, dtype=float) + prior
     b = np.asarray(false_positives, dtype=float) + prior
@@ -131,7 +131,7 @@ def f1_clt_interval(
     --------
     >>> low, high = f1_clt_interval(12, 3, 2)
     >>> print(round(float(low), 4), round(float(high), 4))
-    0.6799 0.9753
+    0.6787 0.9764
     """
     hits = np.asarray(true_positives, dtype=float)
     errors = np.asarray(false_positives, dtype=float) + np.asarray(false_negatives, dtype=float)

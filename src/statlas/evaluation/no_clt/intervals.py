@@ -109,8 +109,9 @@ def mid_p_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95)
     """
     k, n = _checked_counts(successes, trials)
     pairs, back = np.unique(np.stack([k.ravel(), n.ravel()]), axis=1, return_inverse=True)
-    low = _mid_p_lower(*pairs, (1 - level) / 2)
-    high = 1 - _mid_p_lower(pairs[1] - pairs[0], pairs[1], (1 - level) / 2)
+    k_, n_ = pairs
+    low = _mid_p_lower(k_, n_, (1 - level) / 2)
+    high = 1 - _mid_p_lower(n_ - k_, n_, (1 - level) / 2)
     return low[back].reshape(k.shape), high[back].reshape(k.shape)
 
 

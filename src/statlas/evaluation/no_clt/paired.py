@@ -59,7 +59,7 @@ def paired_comparison(
     --------
     >>> result = paired_comparison(20, 8, 1, 1)
     >>> print(round(float(result.probability), 3))
-    0.989
+    0.993
     """
     counts = np.broadcast_arrays(
         *(np.asarray(c, dtype=float) for c in (both, only_a, only_b, neither))

@@ -85,7 +85,7 @@ def quantiles_on_grid(x: FloatArray, density: FloatArray, probabilities: ArrayLi
         middle = (low + high) / 2
         beyond = _polynomial(powers, middle) > wanted
         low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
-    return x[cell] + (low + high) / 2
+    return np.asarray(x[cell] + (low + high) / 2)
 
 
 def _polynomial(powers: FloatArray, x: FloatArray) -> FloatArray:
@@ -116,4 +116,4 @@ def weighted_quantiles(
     order = np.argsort(values)
     cumulative = np.cumsum(weights[order])
     middle = (cumulative - weights[order] / 2) / cumulative[-1]
-    return np.interp(np.asarray(probabilities, dtype=float), middle, values[order])
+    return np.asarray(np.interp(np.asarray(probabilities, dtype=float), middle, values[order]))

@@ -60,6 +60,7 @@ _FEW_QUESTIONS = 300
 _FEW_CLUSTERS = 5
 _COARSEST = 5.0  # effective quadrature nodes below which a posterior is not resolved
 _MOST_VALUES = 20  # pairs listed as named values
+_MOST_DRAWN = 30  # models in the figure
 
 
 # --- from the table to arrays ----------------------------------------------------------------
@@ -84,7 +85,7 @@ class _Answers:
         answered = np.isfinite(self.right[:, model])
         codes = self.clusters[answered]
         n = np.bincount(codes).astype(float)
-        k = np.bincount(codes, self.right[answered, model])
+        k = np.bincount(codes, self.right[answered, model]).astype(float)
         return k[n > 0], n[n > 0]
 
 
@@ -180,8 +181,8 @@ def _pair_rows(
     level: float,
     prior: Prior,
     correlation: CorrelationPrior,
-) -> list[dict[str, Any]]:
-    """One row a pair of models."""
+) -> tuple[list[dict[str, Any]], float]:
+    """One row a pair of models, and the coarsest resolution of their posteriors (NaN: exact)."""
     pairs = list(combinations(range(len(answers.models)), 2))
     tables = np.array([_two_by_two(answers.right[:, [a, b]]) for a, b in pairs]).reshape(-1, 4)
     paired = np.full(len(pairs), design == "paired" and posteriors is None)
@@ -189,9 +190,9 @@ def _pair_rows(
     together: Comparison | None = None
     if paired.any():
         # Pairs without shared questions are computed on an arbitrary table and not used.
-        counts = np.where(paired[:, None], tables, 1.0)
-        together = paired_comparison(*counts.T, level, prior, correlation)
-    rows = []
+        both, only_a, only_b, neither = np.where(paired[:, None], tables, 1.0).T
+        together = paired_comparison(both, only_a, only_b, neither, level, prior, correlation)
+    rows, resolutions = [], [np.nan]
     for i, (a, b) in enumerate(pairs):
         if paired[i] and together is not None:
             result, kind = together[i], "paired"
@@ -201,7 +202,8 @@ def _pair_rows(
             k_a, n_a, k_b, n_b = _totals(answers, a, b)
             result, kind = independent_comparison(k_a, n_a, k_b, n_b, level, prior), "independent"
         rows.append(_pair_row(answers, (a, b), tables[i], result, kind, interval, level))
-    return rows
+        resolutions.append(float(result.resolution))
+    return rows, float(np.fmin.reduce(resolutions))
 
 
 def _pair_row(
@@ -237,7 +239,6 @@ def _pair_row(
         "compared_as": kind,
         "shared_questions": int(table.sum()),
         **dict(zip(("both", "only_a", "only_b", "neither"), map(int, table), strict=True)),
-        "resolution": float(result.resolution),
     }
 
 
@@ -291,17 +292,19 @@ class SmallSampleComparison(Result):
         pairs = self.details["shown_pairs"]
         axes = figure.subplots(1, 2 if pairs else 1, squeeze=False)[0]
         models = sorted(self.details["models"], key=lambda row: row["share"])
+        shown = models[-_MOST_DRAWN:]
         percent = f"{100 * self.options['level']:g} %"
         name = _INTERVAL_NAMES[self.options["interval"]]
-        _draw_rows(axes[0], [row["model"] for row in models], models, "share", name)
-        axes[0].set_xlabel(f"share of questions right, {percent} intervals")
+        _draw_rows(axes[0], [row["model"] for row in shown], shown, "share", name)
+        some = f" ({len(shown)} best of {len(models)} models)" if len(shown) < len(models) else ""
+        axes[0].set_xlabel(f"share of questions right, {percent} intervals{some}")
         if pairs:
             names = [f"{row['model_a']} − {row['model_b']}" for row in pairs]
             kind = "clt" if self.options["interval"] == "clt" else "beta"
             _draw_rows(axes[1], names, pairs, "observed_difference", _INTERVAL_NAMES[kind])
             axes[1].axvline(0, color="black", linewidth=0.8)
             axes[1].set_xlabel(f"difference of shares, {percent} intervals")
-        rows = max(len(models), len(pairs))
+        rows = max(len(shown), len(pairs))
         figure.set_size_inches(11.0 if pairs else 7.2, 2.0 + 0.34 * rows)
         axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
@@ -404,7 +407,7 @@ def small_sample_comparison(
     >>> rows = {"question": range(12), "a": [1] * 12, "b": [1] * 9 + [0] * 3}
     >>> result = small_sample_comparison(rows)
     >>> print(result.table["probability_a_better"].round(2).iloc[0])
-    0.98
+    0.97
     """
     answers = _read_answers(scores)
     prior = (prior_right, prior_wrong)
@@ -417,15 +420,23 @@ def small_sample_comparison(
         _model_row(answers, i, posteriors[i] if posteriors else None, interval, level, prior)
         for i in range(len(answers.models))
     ]
-    pairs = _pair_rows(answers, posteriors, comparison, interval, level, prior, correlation)
+    pairs, resolution = _pair_rows(
+        answers, posteriors, comparison, interval, level, prior, correlation
+    )
     best = sorted(models, key=lambda row: -row["share"])[:2]
     names = [row["model"] for row in best]
-    coarse = _coarse(pairs, posteriors)
+    for posterior in posteriors or []:
+        resolution = np.fmin(resolution, posterior.resolution[0])
+    coarse = bool(resolution < _COARSEST)  # false for NaN: exact
     return SmallSampleComparison(
         headline=_headline(models, pairs, names, interval, level),
         table=pd.DataFrame(pairs or models),
         values=tuple(_values(models, pairs, interval, level, prior, answers.clusters is not None)),
-        details={"models": models, "shown_pairs": _shown_pairs(pairs, names[0])},
+        details={
+            "models": models,
+            "shown_pairs": _shown_pairs(pairs, names[0]),
+            "resolution": float(resolution),
+        },
         status=Status.NOT_CONVERGED if coarse else Status.OK,
         advice="a posterior is too narrow for the quadrature here; with so many questions use "
         "`statlas run error-bars`"
@@ -433,13 +444,6 @@ def small_sample_comparison(
         else "",
         warnings=tuple(_notices(answers, models, pairs, interval, comparison)),
     )
-
-
-def _coarse(pairs: list[dict[str, Any]], posteriors: list[ClusteredPosterior] | None) -> bool:
-    """Whether some posterior rests on too few quadrature nodes."""
-    resolutions = [row["resolution"] for row in pairs]
-    resolutions += [float(posterior.resolution[0]) for posterior in posteriors or []]
-    return any(resolution < _COARSEST for resolution in resolutions)  # NaN: exact, not coarse
 
 
 def _turned(row: dict[str, Any]) -> dict[str, Any]:

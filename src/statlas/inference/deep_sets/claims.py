@@ -151,7 +151,7 @@ def _nano(kind: Any, rng: np.random.Generator, **given: Any) -> Any:
     unit="log10 of the test error over that of the padded perceptron, 250 training samples",
     subject=DeepSetRegressor,
     twin=Twin("the padded perceptron, trained again from another start", PaddedRegressor),
-    quick=10,
+    quick=8,
     full=100,
 )
 def population_statistic(rng: np.random.Generator, kind: Any) -> float:
@@ -163,11 +163,11 @@ def population_statistic(rng: np.random.Generator, kind: Any) -> float:
 
 
 def _sums(rng: np.random.Generator) -> Any:
-    return _nano(DeepSetRegressor, rng, pooling="sum", rho_layers=0, phi_layers=1, epochs=100)
+    return _nano(DeepSetRegressor, rng, pooling="sum", rho_layers=0, phi_layers=1)
 
 
 def _means(rng: np.random.Generator) -> Any:
-    return _nano(DeepSetRegressor, rng, pooling="mean", rho_layers=0, phi_layers=1, epochs=100)
+    return _nano(DeepSetRegressor, rng, pooling="mean", rho_layers=0, phi_layers=1)
 
 
 def _digit_sets(rng: np.random.Generator, sizes: IntArray) -> tuple[list[FloatArray], FloatArray]:
@@ -184,7 +184,7 @@ def _digit_sets(rng: np.random.Generator, sizes: IntArray) -> tuple[list[FloatAr
     unit="mean absolute error of the sum of 50 digits",
     subject=_sums,
     twin=Twin("mean pooling", _means),
-    quick=10,
+    quick=8,
     full=100,
 )
 def longer_sums(rng: np.random.Generator, build: Any) -> float:
@@ -240,7 +240,7 @@ def _sets_with_odd_member(
     unit="share of test sets whose odd member is found, minus that of dense layers",
     subject=SetOutlierDetector,
     twin=Twin("dense layers, trained again from another start", _DenseDetector),
-    quick=10,
+    quick=8,
     full=100,
 )
 def odd_member(rng: np.random.Generator, kind: Any) -> float:

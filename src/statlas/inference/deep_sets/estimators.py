@@ -202,8 +202,8 @@ class DeepSetRegressor(RegressorMixin, _InvariantEstimator):
     width, embedding
         Hidden units, and numbers kept of a set after pooling.
     phi_layers, rho_layers
-        Hidden layers before and after pooling; with `rho_layers` 0 and sums the answer is a sum over members, which
-        carries over to sets larger than those trained on.
+        Hidden layers before and after pooling; with sums and none after, the answer is a sum
+        over members, which carries over to sets larger than those trained on.
     epochs, batch_size, learning_rate, weight_decay, patience
         Training by Adam; see `statlas.models.training.TrainingPlan`.
     validation_fraction
@@ -296,6 +296,7 @@ class DeepSetClassifier(ClassifierMixin, _InvariantEstimator):
 
     def predict(self, X: Any, sets: ArrayLike | None = None) -> NDArray[Any]:
         """Most probable labels, shape (n_sets,)."""
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X, sets).argmax(axis=1)]
 
 

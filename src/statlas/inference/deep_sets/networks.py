@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -175,7 +176,7 @@ class MemberNetwork:
         widths = [n_features, *[width] * (n_layers - 1), 1]
         self.layers = [
             EquivariantLayer(n_inputs, n_outputs, pooling, generator)
-            for n_inputs, n_outputs in zip(widths[:-1], widths[1:], strict=True)
+            for n_inputs, n_outputs in itertools.pairwise(widths)
         ]
         parts = [part for layer in self.layers for part in (layer.own, layer.pooled)]
         self.modules = require_torch().nn.ModuleList(parts)

@@ -40,8 +40,13 @@ from statlas.inference.deep_sets.estimators import (
     PaddedRegressor,
 )
 from statlas.inference.deep_sets.networks import Pooling
-from statlas.inference.deep_sets.sets import FloatArray, IntArray, PackedSets, pack_sets
-from statlas.inference.deep_sets.sets import set_targets, summary_statistics
+from statlas.inference.deep_sets.sets import (
+    FloatArray,
+    PackedSets,
+    pack_sets,
+    set_targets,
+    summary_statistics,
+)
 from statlas.models.training import require_torch
 
 if TYPE_CHECKING:
