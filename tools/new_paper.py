@@ -49,9 +49,7 @@ def write_stubs(entry: Entry) -> list[Path]:
     stubs = {
         ROOT / "src/statlas" / entry.area / f"{name}.py": MODULE.format(**facts),
         ROOT / "tests" / entry.area / f"test_{name}.py": TEST.format(**facts),
-        ROOT
-        / "docs/papers"
-        / f"{entry.id}.md": "TODO: what a reader should know\n",
+        ROOT / "docs/papers" / f"{entry.id}.md": "TODO: what a reader should know\n",
     }
     for path in stubs:
         if path.exists():

@@ -533,12 +533,15 @@ class ScoreComparison(Result):
 
 
 def _draw_intervals(axis: Any, names: list[str], rows: list[dict[str, Any]], centre: str) -> None:
+    from statlas.core.figures import plain_label
+
     places = range(len(rows))
     for place, row in zip(places, rows, strict=True):
         if row["low"] is not None and np.isfinite(row["low"]):
             axis.plot([row["low"], row["high"]], [place, place], color="C0")
     axis.plot([row[centre] for row in rows], places, "o", color="C1")
-    axis.set_yticks(list(places), [name if len(name) < 36 else name[:34] + "…" for name in names])
+    short = [name if len(name) < 36 else name[:34] + "…" for name in names]
+    axis.set_yticks(list(places), [plain_label(name) for name in short])
 
 
 @recipe(
@@ -781,10 +784,11 @@ def _notices(
             "score all models on the same questions",
         )
     if np.isfinite(scores.within).any():
-        shares = [row["share_removable"] for row in models if "share_removable" in row]
+        shares = [row.get("share_removable", 0.0) for row in models]
+        most = 100 * np.nanmax([0.0, *shares])
         yield Notice(
             "repeats",
-            f"asking ever more often would remove at most {100 * np.nanmax(shares):.0f} % of the "
+            f"asking ever more often would remove at most {most:.0f} % of the "
             "variance of a model's mean (column share_removable); the rest lies in the questions",
             "beyond that only more questions help",
         )

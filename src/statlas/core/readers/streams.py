@@ -77,7 +77,7 @@ def zstd_stream(source: Any) -> BinaryIO:
     MissingExtra
         If neither pyarrow's decoder nor the package `zstandard` is there.
     """
-    if pa.Codec.is_available("zstd"):
+    if _arrow_knows("zstd"):
         return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(source, "zstd")))
     try:
         import zstandard
@@ -85,6 +85,10 @@ def zstd_stream(source: Any) -> BinaryIO:
         raise MissingExtra("zstandard", "logs") from None
     reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
     return cast(BinaryIO, io.BufferedReader(reader))
+
+
+def _arrow_knows(codec: str) -> bool:
+    return bool(pa.Codec.is_available(codec))
 
 
 def open_binary(path: Path) -> BinaryIO:

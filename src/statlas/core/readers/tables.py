@@ -153,7 +153,7 @@ class _DelimitedText:
         try:
             return self._parse(self.data, as_text, only, block_size=2**20)
         except pa.ArrowInvalid as error:
-            if "Empty CSV" in str(error):
+            if re.search("Empty CSV|Could not skip", str(error)):  # nothing below the header
                 return pa.table({name: pa.nulls(0) for name in only or self.names})
             if "straddling" not in str(error):
                 raise self._diagnosis(error) from None
