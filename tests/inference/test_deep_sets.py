@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -210,6 +211,15 @@ def test_constant_feature_is_centred_only() -> None:
 # --- estimators --------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def kept_numpy_state() -> Iterator[None]:
+    """scikit-learn's own checks seed numpy's global generator."""
+    state = np.random.get_state()  # noqa: NPY002
+    yield
+    np.random.set_state(state)  # noqa: NPY002
+
+
+@pytest.mark.usefixtures("kept_numpy_state")
 @pytest.mark.parametrize("kind", [DeepSetRegressor, DeepSetClassifier])
 def test_rules_of_scikit_learn_hold(kind: type) -> None:
     with warnings.catch_warnings():
@@ -232,10 +242,10 @@ def test_sum_pooling_learns_the_size_and_mean_pooling_cannot(sizes_task: tuple) 
     """A mean cannot tell a set from the same set twice; a sum can."""
     sets, sizes = sizes_task
     twice = [np.concatenate([s, s]) for s in sets]
-    settings_ = {"width": 16, "embedding": 8, "rho_layers": 0, "epochs": 150, "random_state": 0}
-    summed = DeepSetRegressor(**settings_).fit(sets, sizes)
-    averaged = DeepSetRegressor(pooling="mean", **settings_).fit(sets, sizes)
-    assert np.abs(summed.predict(twice) - 2 * sizes).mean() < 0.5
+    settings_ = {"phi_layers": 0, "rho_layers": 0, "learning_rate": 0.02, "batch_size": 8}
+    summed = DeepSetRegressor(random_state=0, **settings_).fit(sets, sizes)
+    averaged = DeepSetRegressor(random_state=0, pooling="mean", **settings_).fit(sets, sizes)
+    assert np.abs(summed.predict(twice) - 2 * sizes).mean() < 0.1
     assert np.allclose(averaged.predict(twice), averaged.predict(sets))
 
 
@@ -321,7 +331,7 @@ def test_outlier_detector_finds_odd_members_of_sets_of_any_size() -> None:
     model = SetOutlierDetector(width=24, epochs=60, random_state=0).fit(*train)
     chance = np.mean([1 / len(s) for s in test[0]])
     assert chance < 0.25
-    assert model.score(*test) > 0.7
+    assert model.score(*test) > 0.9
     members, owner = _flat(test[0])
     probabilities = model.predict_proba(members, sets=owner)
     assert np.allclose(np.bincount(owner, probabilities), 1)
@@ -450,9 +460,19 @@ def test_claims_are_reproducible_and_twins_differ() -> None:
         assert claim.measure(np.random.default_rng(1), claim.twin.subject) > 1e-3
 
 
+BLOCK_TORCH = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
 def test_module_imports_without_torch_and_says_what_to_install() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None\n"
+        f"{BLOCK_TORCH}"
         "from statlas.inference.deep_sets import DeepSetRegressor, predict_sets\n"
         "from statlas.core import MissingExtra\n"
         "for run in (lambda: DeepSetRegressor().fit([[[1.0]], [[2.0]]], [1.0, 2.0]),\n"

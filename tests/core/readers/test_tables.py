@@ -177,6 +177,7 @@ def test_empty_file(write: Any, content: bytes) -> None:
         ("a,b\n1,2\n\n3,4,5\n1\n", "(line 4 has 3)"),
         ('a,b\n"x\ny",2\n3\n', "(line 4 has 1)"),
         ('a,b\n1,2\n3,"x\n4,5\n', "a double quote that opens in line 3 of a.csv is not closed"),
+        ('a,b\n"1"x,2\n3,"x\n4,5\n', "a double quote that opens in line 3 of a.csv"),
         ("a b\n1 2\n3 4\n", "set apart by spaces"),
         ("a,b,a\n1,2,3\n", "column 'a': 2 columns have this name"),
         ("a,b\n1,\0\n", "binary data"),
@@ -390,9 +391,9 @@ def test_content_decides_over_suffix(tmp_path: Path) -> None:
 
 def test_an_arrow_stream(tmp_path: Path) -> None:
     table = pa.table({"x": [1, 2]})
-    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink:
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
+    path = str(tmp_path / "a.arrow")
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
     assert read_frame(tmp_path / "a.arrow")["x"].tolist() == [1, 2]
 
 

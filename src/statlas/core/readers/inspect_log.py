@@ -257,8 +257,6 @@ class _Archive:
             data = self._unfold(info)
         except (*DECOMPRESSION_ERRORS, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             raise InputError(f"{where} cannot be decompressed: {error}") from None
-        except NotImplementedError as error:
-            raise InputError(f"{where} is compressed in an unknown way: {error}") from None
         if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
             raise InputError(
                 f"{where} is damaged: its size or checksum is not what the archive says",

@@ -84,7 +84,23 @@ def zstd_stream(source: Any) -> BinaryIO:
     except ImportError:
         raise MissingExtra("zstandard", "logs") from None
     reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
-    return cast(BinaryIO, io.BufferedReader(reader))
+    return cast(BinaryIO, io.BufferedReader(_Translated(reader, zstandard.ZstdError)))
+
+
+class _Translated(io.RawIOBase):
+    """A reader whose own kind of error comes out as `OSError`, like that of the others."""
+
+    def __init__(self, reader: Any, error: type[Exception]):
+        self._reader, self._error = reader, error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return int(self._reader.readinto(buffer))
+        except self._error as error:
+            raise OSError(str(error)) from None
 
 
 def _arrow_knows(codec: str) -> bool:

@@ -216,19 +216,20 @@ class _DelimitedText:
         )
 
     def _refuse_open_quote(self) -> None:
-        """An odd number of quotes is an unclosed one, unless it stands inside plain text."""
-        text = io.StringIO(self.data.decode("utf-8", errors="replace"), newline="")
-        rows = csv.reader(text, delimiter=self.delimiter, strict=True)
-        line = 1
-        try:
-            for _ in rows:
-                line = rows.line_num + 1
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise InputError(
-                    f"a double quote that opens in line {line} of {self.path.name} is not closed",
-                    remedy="close it, or write a quote inside a quoted cell twice",
-                ) from None
+        """An odd number of quotes is an unclosed one, unless it stands inside plain text.
+
+        A row put below the last one tells: behind an unclosed quote it does not come out alone.
+        """
+        text = self.data.decode("utf-8", errors="replace") + "\nend"
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
+        start, end, last = 1, 0, [""]
+        for row in rows:
+            start, end, last = end + 1, rows.line_num, row
+        if last != ["end"]:
+            raise InputError(
+                f"a double quote that opens in line {start} of {self.path.name} is not closed",
+                remedy="close it, or write a quote inside a quoted cell twice",
+            )
 
 
 def _with_exact_cells(text: _DelimitedText, table: Any) -> Any:

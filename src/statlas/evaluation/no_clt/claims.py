@@ -195,11 +195,10 @@ def _paired_tables(
     rng: np.random.Generator, theta: FloatArray, n: int
 ) -> tuple[NDArray[np.int64], FloatArray]:
     """Tables (both, only a, only b, neither) from correlated latent normals, and differences."""
-    rho = 2 * rng.beta(4, 2, theta.shape[1]) - 1
+    rho = 2 * rng.beta(4, 2, size=(theta.shape[1],)) - 1
     latent = rng.standard_normal((2, theta.shape[1], n))
     latent[1] = rho[:, None] * latent[0] + np.sqrt(1 - rho**2)[:, None] * latent[1]
-    right = latent < special.ndtri(theta)[:, :, None]
-    a, b = right
+    a, b = latent < np.asarray(special.ndtri(theta))[:, :, None]
     tables = [(a & b).sum(axis=1), (a & ~b).sum(axis=1), (~a & b).sum(axis=1)]
     return np.stack([*tables, n - np.sum(tables, axis=0)], axis=1), theta[0] - theta[1]
 

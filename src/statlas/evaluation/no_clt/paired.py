@@ -13,6 +13,7 @@ from scipy.interpolate import CubicSpline
 
 from statlas.evaluation.no_clt.comparison import Comparison
 from statlas.evaluation.no_clt.intervals import UNIFORM, FloatArray, Prior
+from statlas.evaluation.no_clt.quadrature import mixture_quantile
 
 CorrelationPrior = Literal["positive", "uniform"]
 
@@ -103,42 +104,24 @@ def _compare_table(
     return (
         probability,
         float(np.sum(np.diff(below, axis=1) * (gap[:, 1:] + gap[:, :-1]) / 2)),
-        *(_mixture_quantile(gap, below, p) for p in tails),
-        *(np.exp(_mixture_quantile(log_ratio, below, p)) for p in (0.5, *tails)),
+        *mixture_quantile(gap, below, tails),
+        *np.exp(mixture_quantile(log_ratio, below, [0.5, *tails])),
         resolution,
     )
 
 
-def _mixture_quantile(values: FloatArray, below: FloatArray, probability: float) -> float:
-    """Quantile of a mixture whose parts are known as cumulative masses on increasing values.
-
-    Parameters
-    ----------
-    values, below
-        Row by row the values of a part and the mass at or below each, shape (n_parts, n).
-    probability
-        In (0, 1), where all masses together are 1.
-    """
-    low, high = float(values.min()), float(values.max())
-    for _ in range(4):  # each round shrinks the bracket 64 times
-        x = np.linspace(low, high, 65)
-        mass = sum(np.interp(x, *part) for part in zip(values, below, strict=True))
-        cell = int(np.clip(np.searchsorted(mass, probability), 1, len(x) - 1))
-        low, high = float(x[cell - 1]), float(x[cell])
-    return (low + high) / 2
-
-
 def _centre(counts: FloatArray) -> tuple[float, float, float, float]:
     """Rough centre and scale of the posterior of the mean and difference of latent means."""
-    both, only_a, only_b, _ = counts
+    both, only_a, only_b, neither = counts
     n = counts.sum() + 2
     shares = np.array([both + only_a + 1, both + only_b + 1]) / n
     mu = special.ndtri(shares)
     slope = np.exp(-(mu**2) / 2) / np.sqrt(2 * np.pi)  # d Phi / d mu
-    scales = np.sqrt(shares * (1 - shares) / n) / slope
-    paired = np.sqrt(only_a + only_b + 1) / n / slope.mean()
-    scale_d = min(float(paired), float(np.hypot(*scales)))
-    return float(mu.mean()), float(scales.mean()), float(mu[0] - mu[1]), scale_d
+    # As if independent, or less where the models mostly agree (or mostly disagree).
+    apart = float(np.hypot(*(np.sqrt(shares * (1 - shares) / n) / slope)))
+    scale_d = min(apart, float(np.sqrt(only_a + only_b + 1) / n / slope.mean()))
+    scale_m = min(apart, float(np.sqrt(both + neither + 1) / n / slope.mean())) / 2
+    return float(mu.mean()), scale_m, float(mu[0] - mu[1]), scale_d
 
 
 def _density(

@@ -96,24 +96,35 @@ def _polynomial(powers: FloatArray, x: FloatArray) -> FloatArray:
     return total
 
 
-def weighted_quantiles(
-    values: FloatArray, weights: FloatArray, probabilities: ArrayLike
-) -> FloatArray:
-    """Quantiles of a fine weighted sample, half of each weight on either side of its value.
+def mixture_quantile(values: FloatArray, below: FloatArray, probabilities: ArrayLike) -> FloatArray:
+    """Quantiles of a mixture whose parts are known as cumulative masses on increasing values.
 
     Parameters
     ----------
-    values, weights
-        Shape (n,); the weights are not negative.
+    values, below
+        Row by row the values of a part and the mass at or below each, shape (n_parts, n); the
+        masses at the ends of the rows sum to 1.
     probabilities
+        Shape (m,), in (0, 1).
+
+    Returns
+    -------
+    ndarray
         Shape (m,).
 
     Examples
     --------
-    >>> print(weighted_quantiles(np.array([3.0, 1.0, 2.0]), np.ones(3), [0.5]))
-    [2.]
+    >>> values, below = np.array([[0.0, 1.0], [1.0, 2.0]]), np.array([[0.0, 0.5], [0.0, 0.5]])
+    >>> print(mixture_quantile(values, below, [0.75]).round(6))
+    [1.5]
     """
-    order = np.argsort(values)
-    cumulative = np.cumsum(weights[order])
-    middle = (cumulative - weights[order] / 2) / cumulative[-1]
-    return np.asarray(np.interp(np.asarray(probabilities, dtype=float), middle, values[order]))
+    quantiles = []
+    for probability in np.asarray(probabilities, dtype=float):
+        low, high = float(values.min()), float(values.max())
+        for _ in range(4):  # each round shrinks the bracket 64 times
+            x = np.linspace(low, high, 65)
+            mass = sum(np.interp(x, *part) for part in zip(values, below, strict=True))
+            cell = int(np.clip(np.searchsorted(mass, probability), 1, len(x) - 1))
+            low, high = float(x[cell - 1]), float(x[cell])
+        quantiles.append((low + high) / 2)
+    return np.array(quantiles)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import special
 
 from statlas.core import (
     Category,
     Example,
-    InputError,
     Notice,
     Number,
     Option,
@@ -27,252 +23,28 @@ from statlas.core import (
     Wide,
     recipe,
 )
-from statlas.core.numerics.clusters import covariance_of_means
-from statlas.core.numerics.proportions import wilson_interval
-from statlas.evaluation.no_clt.clustered import (
-    ClusteredPosterior,
-    clustered_clt_interval,
-    clustered_comparison,
-    clustered_posterior,
+from statlas.evaluation.no_clt.answers import Answers, read_answers
+from statlas.evaluation.no_clt.clustered import clustered_posterior
+from statlas.evaluation.no_clt.paired import CorrelationPrior
+from statlas.evaluation.no_clt.rows import (
+    Design,
+    IntervalKind,
+    Row,
+    Settings,
+    model_row,
+    pair_rows,
+    pairs_of,
 )
-from statlas.evaluation.no_clt.comparison import (
-    Comparison,
-    independent_clt_interval,
-    independent_comparison,
-)
-from statlas.evaluation.no_clt.intervals import (
-    FloatArray,
-    Prior,
-    beta_interval,
-    clt_interval,
-    exact_interval,
-)
-from statlas.evaluation.no_clt.paired import CorrelationPrior, paired_comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-IntervalKind = Literal["beta", "wilson", "exact", "clt"]
-Design = Literal["paired", "independent"]
-
 # "A few hundred": with fewer questions the normal interval is not to be trusted.
 _FEW_QUESTIONS = 300
 _FEW_CLUSTERS = 5
-_COARSEST = 5.0  # effective quadrature nodes below which a posterior is not resolved
+_COARSEST = 3.0  # effective quadrature nodes below which a posterior is not resolved
 _MOST_VALUES = 20  # pairs listed as named values
 _MOST_DRAWN = 30  # models in the figure
-
-
-# --- from the table to arrays ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """Right (1) or wrong (0) for every question and model."""
-
-    models: list[str]
-    right: FloatArray  # (n_questions, n_models), NaN where the model did not answer
-    clusters: NDArray[np.int64] | None  # (n_questions,)
-
-    def of(self, model: int) -> FloatArray:
-        """The model's own answers."""
-        column = self.right[:, model]
-        return column[np.isfinite(column)]
-
-    def by_cluster(self, model: int) -> tuple[FloatArray, FloatArray]:
-        """The model's right answers and answers in each cluster that it saw."""
-        assert self.clusters is not None
-        answered = np.isfinite(self.right[:, model])
-        codes = self.clusters[answered]
-        n = np.bincount(codes).astype(float)
-        k = np.bincount(codes, self.right[answered, model]).astype(float)
-        return k[n > 0], n[n > 0]
-
-
-def _read_answers(table: Table) -> _Answers:
-    model, question, score = table.factor("model"), table.factor("question"), table.number("score")
-    _refuse_fractions(table, score)
-    cell = question.codes * model.n_levels + model.codes
-    shape = (question.n_levels, model.n_levels)
-    repeats = np.bincount(cell, minlength=shape[0] * shape[1])
-    if repeats.max() > 1:
-        first, second = divmod(int(repeats.argmax()), model.n_levels)
-        raise InputError(
-            f"question {question.levels[first]!r} has {int(repeats.max())} rows of model "
-            f"{model.levels[second]!r}",
-            column=str(table.columns["question"]),
-            remedy="remove the duplicates; for answers to the same question several times use "
-            "`statlas run error-bars` with repeat=COLUMN",
-        )
-    right = np.full(shape, np.nan)
-    right[question.codes, model.codes] = score
-    return _Answers(model.levels, right, _clusters(table) if table.has("cluster") else None)
-
-
-def _refuse_fractions(table: Table, score: FloatArray) -> None:
-    other = ~np.isin(score, (0.0, 1.0))
-    if other.any():
-        first = int(other.argmax())
-        raise InputError(
-            f"scores must be 0 (wrong) or 1 (right); {int(other.sum())} of {len(score)} are not "
-            f"(first: {score[first]:g} in usable row {first + 1})",
-            column=str(table.columns["score"]),
-            remedy="for fractional scores use `statlas run error-bars`",
-        )
-
-
-def _clusters(table: Table) -> NDArray[np.int64]:
-    """Cluster of each question; a question in two clusters is an error."""
-    question, cluster = table.factor("question"), table.factor("cluster")
-    of_question = np.empty(question.n_levels, dtype=np.int64)
-    of_question[question.codes] = cluster.codes
-    split = of_question[question.codes] != cluster.codes
-    if split.any():
-        raise InputError(
-            f"question {question.levels[question.codes[int(split.argmax())]]!r} is in two clusters",
-            column=str(table.columns["cluster"]),
-            remedy="make the question labels unique, for example by putting the cluster in front",
-        )
-    return of_question
-
-
-# --- one model, two models -------------------------------------------------------------------
-
-
-def _model_row(
-    answers: _Answers,
-    model: int,
-    posterior: ClusteredPosterior | None,
-    interval: IntervalKind,
-    level: float,
-    prior: Prior,
-) -> dict[str, Any]:
-    """Every interval of one model; `low` and `high` are those that were asked for."""
-    n, k = len(answers.of(model)), int(answers.of(model).sum())
-    bounds = {
-        "beta": beta_interval(k, n, level, prior),
-        "wilson": wilson_interval(k, n, level),
-        "exact": exact_interval(k, n, level),
-        "clt": clt_interval(k, n, level),
-    }
-    mean = (k + prior[0]) / (n + sum(prior))
-    row: dict[str, Any] = {"model": answers.models[model], "right": k, "questions": n}
-    if posterior is not None:
-        by_cluster = answers.by_cluster(model)
-        row["clusters"] = len(by_cluster[0])
-        bounds["beta"] = posterior.interval(level)
-        bounds["clt"] = clustered_clt_interval(*by_cluster, level)
-        mean = float(posterior.mean[0])
-    ends = {name: [float(np.ravel(end)[0]) for end in pair] for name, pair in bounds.items()}
-    if row.get("clusters") == 1:
-        ends["clt"] = [np.nan, np.nan]  # one cluster shows no spread between clusters
-    row |= {"share": k / n, "estimate": mean if interval == "beta" else k / n}
-    row |= {"low": ends[interval][0], "high": ends[interval][1]}
-    for name, (low, high) in ends.items():
-        row |= {f"{name}_low": low, f"{name}_high": high}
-    return row
-
-
-def _pair_rows(
-    answers: _Answers,
-    posteriors: list[ClusteredPosterior] | None,
-    design: Design,
-    interval: IntervalKind,
-    level: float,
-    prior: Prior,
-    correlation: CorrelationPrior,
-) -> tuple[list[dict[str, Any]], float]:
-    """One row a pair of models, and the coarsest resolution of their posteriors (NaN: exact)."""
-    pairs = list(combinations(range(len(answers.models)), 2))
-    tables = np.array([_two_by_two(answers.right[:, [a, b]]) for a, b in pairs]).reshape(-1, 4)
-    paired = np.full(len(pairs), design == "paired" and posteriors is None)
-    paired &= tables.sum(axis=1) > 0
-    together: Comparison | None = None
-    if paired.any():
-        # Pairs without shared questions are computed on an arbitrary table and not used.
-        both, only_a, only_b, neither = np.where(paired[:, None], tables, 1.0).T
-        together = paired_comparison(both, only_a, only_b, neither, level, prior, correlation)
-    rows, resolutions = [], [np.nan]
-    for i, (a, b) in enumerate(pairs):
-        if paired[i] and together is not None:
-            result, kind = together[i], "paired"
-        elif posteriors is not None:
-            result, kind = clustered_comparison(posteriors[a], posteriors[b], level), "clustered"
-        else:
-            k_a, n_a, k_b, n_b = _totals(answers, a, b)
-            result, kind = independent_comparison(k_a, n_a, k_b, n_b, level, prior), "independent"
-        rows.append(_pair_row(answers, (a, b), tables[i], result, kind, interval, level))
-        resolutions.append(float(result.resolution))
-    return rows, float(np.fmin.reduce(resolutions))
-
-
-def _pair_row(
-    answers: _Answers,
-    pair: tuple[int, int],
-    table: FloatArray,
-    result: Comparison,
-    kind: str,
-    interval: IntervalKind,
-    level: float,
-) -> dict[str, Any]:
-    a, b = pair
-    observed, clt_low, clt_high = _clt_difference(answers, a, b, kind, level)
-    difference, low, high = (
-        float(x) for x in (result.difference, result.difference_low, result.difference_high)
-    )
-    if interval == "clt":
-        difference, low, high = observed, clt_low, clt_high
-    return {
-        "model_a": answers.models[a],
-        "model_b": answers.models[b],
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "probability_a_better": float(result.probability),
-        "odds_ratio": float(result.odds_ratio),
-        "odds_ratio_low": float(result.odds_ratio_low),
-        "odds_ratio_high": float(result.odds_ratio_high),
-        "observed_difference": observed,
-        "clt_low": clt_low,
-        "clt_high": clt_high,
-        "decided": bool(low > 0 or high < 0),
-        "compared_as": kind,
-        "shared_questions": int(table.sum()),
-        **dict(zip(("both", "only_a", "only_b", "neither"), map(int, table), strict=True)),
-    }
-
-
-def _two_by_two(right: FloatArray) -> list[float]:
-    """Counts of shared questions that both, only a, only b or neither got right."""
-    a, b = right[np.isfinite(right).all(axis=1)].T
-    return [np.sum(a * b), np.sum(a * (1 - b)), np.sum((1 - a) * b), np.sum((1 - a) * (1 - b))]
-
-
-def _totals(answers: _Answers, a: int, b: int) -> tuple[float, int, float, int]:
-    of_a, of_b = answers.of(a), answers.of(b)
-    return float(of_a.sum()), len(of_a), float(of_b.sum()), len(of_b)
-
-
-def _clt_difference(
-    answers: _Answers, a: int, b: int, kind: str, level: float
-) -> tuple[float, float, float]:
-    """Observed difference and its normal interval: paired (and clustered) where models share."""
-    shared = np.isfinite(answers.right[:, [a, b]]).all(axis=1)
-    if kind == "independent" or not shared.any():
-        k_a, n_a, k_b, n_b = _totals(answers, a, b)
-        low, high = independent_clt_interval(k_a, n_a, k_b, n_b, level)
-        return k_a / n_a - k_b / n_b, float(low), float(high)
-    gaps = answers.right[shared, a] - answers.right[shared, b]
-    clusters = None
-    if answers.clusters is not None:
-        clusters = np.unique(answers.clusters[shared], return_inverse=True)[1]
-    units = len(gaps) if clusters is None else int(clusters.max()) + 1
-    mean = float(gaps.mean())
-    if units < 2:
-        return mean, np.nan, np.nan
-    variance = covariance_of_means(gaps, clusters, few_clusters=False)[0, 0]
-    half = float(special.ndtri((1 + level) / 2) * np.sqrt(max(variance, 0.0)))
-    return mean, mean - half, mean + half
 
 
 # --- result ----------------------------------------------------------------------------------
@@ -312,9 +84,7 @@ class SmallSampleComparison(Result):
 _INTERVAL_NAMES = {"beta": "Bayes", "wilson": "Wilson", "exact": "Clopper-Pearson", "clt": "CLT"}
 
 
-def _draw_rows(
-    axis: Any, names: list[str], rows: list[dict[str, Any]], observed: str, label: str
-) -> None:
+def _draw_rows(axis: Any, names: list[str], rows: list[Row], observed: str, label: str) -> None:
     """Interval of each row, the normal interval beneath it in grey, the observed value as a dot."""
     places = np.arange(len(rows))
     for keys, offset, style in (
@@ -409,109 +179,98 @@ def small_sample_comparison(
     >>> print(result.table["probability_a_better"].round(2).iloc[0])
     0.97
     """
-    answers = _read_answers(scores)
-    prior = (prior_right, prior_wrong)
+    answers = read_answers(scores)
+    settings = Settings(level, interval, comparison, correlation, (prior_right, prior_wrong))
+    everyone = range(len(answers.models))
     posteriors = None
     if answers.clusters is not None:
-        posteriors = [
-            clustered_posterior(*answers.by_cluster(i), prior) for i in range(len(answers.models))
-        ]
+        posteriors = [clustered_posterior(*answers.by_cluster(i), settings.prior) for i in everyone]
     models = [
-        _model_row(answers, i, posteriors[i] if posteriors else None, interval, level, prior)
-        for i in range(len(answers.models))
+        model_row(answers, i, posteriors[i] if posteriors else None, settings) for i in everyone
     ]
-    pairs, resolution = _pair_rows(
-        answers, posteriors, comparison, interval, level, prior, correlation
-    )
-    best = sorted(models, key=lambda row: -row["share"])[:2]
-    names = [row["model"] for row in best]
+    pairs, resolution = pair_rows(answers, models, posteriors, settings)
     for posterior in posteriors or []:
-        resolution = np.fmin(resolution, posterior.resolution[0])
-    coarse = bool(resolution < _COARSEST)  # false for NaN: exact
+        resolution = float(np.fmin(resolution, posterior.resolution[0]))
+    best = [row["model"] for row in sorted(models, key=lambda row: -row["share"])[:2]]
+    status, advice = _status(models, pairs, resolution)
     return SmallSampleComparison(
-        headline=_headline(models, pairs, names, interval, level),
+        headline=_headline(models, pairs, best, settings),
         table=pd.DataFrame(pairs or models),
-        values=tuple(_values(models, pairs, interval, level, prior, answers.clusters is not None)),
+        values=tuple(_values(models, pairs, settings, answers.clusters is not None)),
         details={
             "models": models,
-            "shown_pairs": _shown_pairs(pairs, names[0]),
-            "resolution": float(resolution),
+            "shown_pairs": _shown_pairs(pairs, best[0]),
+            "resolution": resolution,
         },
-        status=Status.NOT_CONVERGED if coarse else Status.OK,
-        advice="a posterior is too narrow for the quadrature here; with so many questions use "
-        "`statlas run error-bars`"
-        if coarse
-        else "",
-        warnings=tuple(_notices(answers, models, pairs, interval, comparison)),
+        status=status,
+        advice=advice,
+        warnings=tuple(_notices(answers, models, pairs, settings)),
     )
 
 
-def _turned(row: dict[str, Any]) -> dict[str, Any]:
-    """The same pair with a and b exchanged."""
-    swap = {"model_a": "model_b", "only_a": "only_b"}
-    swap |= {other: one for one, other in swap.items()}
-    turned = {name: row[swap.get(name, name)] for name in row}
-    for low, high in (("low", "high"), ("clt_low", "clt_high")):
-        turned |= {low: -row[high], high: -row[low]}
-    for name in ("difference", "observed_difference"):
-        turned[name] = -row[name]
-    return turned | {
-        "probability_a_better": 1 - row["probability_a_better"],
-        "odds_ratio": 1 / row["odds_ratio"],
-        "odds_ratio_low": 1 / row["odds_ratio_high"],
-        "odds_ratio_high": 1 / row["odds_ratio_low"],
-    }
+def _status(models: list[Row], pairs: list[Row], resolution: float) -> tuple[Status, str]:
+    """Whether every interval exists and every posterior was resolved, and advice where not."""
+    if any(np.isnan(row["low"]) for row in (*models, *pairs)):
+        return Status.NOT_COMPUTABLE, "with a single cluster or question use interval='beta'"
+    if resolution < _COARSEST:  # false for NaN: exact
+        return Status.NOT_CONVERGED, (
+            "a posterior is too narrow for the quadrature; with so many questions use "
+            "`statlas run error-bars`"
+        )
+    return Status.OK, ""
 
 
-def _with_first(pairs: list[dict[str, Any]], model: str) -> list[dict[str, Any]]:
-    """The pairs of one model, turned so that it is model a."""
-    return [
-        row if row["model_a"] == model else _turned(row)
-        for row in pairs
-        if model in (row["model_a"], row["model_b"])
-    ]
-
-
-def _shown_pairs(pairs: list[dict[str, Any]], best: str, most: int = 12) -> list[dict[str, Any]]:
+def _shown_pairs(pairs: list[Row], best: str, most: int = 12) -> list[Row]:
     """The best model against the others, nearest last: what the figure shows."""
-    turned = _with_first(pairs, best)
+    turned = pairs_of(pairs, best)
     turned.sort(key=lambda row: -row["observed_difference"])
     return turned[-most:]
 
 
-def _headline(
-    models: list[dict[str, Any]],
-    pairs: list[dict[str, Any]],
-    best: list[str],
-    interval: IntervalKind,
-    level: float,
-) -> str:
+def _headline(models: list[Row], pairs: list[Row], best: list[str], settings: Settings) -> str:
     counts = {row["model"]: f"{row['right']} of {row['questions']} right" for row in models}
-    kind = f"{100 * level:g} % {_interval_words(interval)}"
     if len(models) == 1:
         only = models[0]
+        interval = _interval_text(only, settings.interval, settings.level, 3)
         return (
             f"{only['model']} has {counts[only['model']]}: a share of {only['share']:.3g} "
-            f"({kind} {only['low']:.3g} to {only['high']:.3g})."
+            f"({interval})."
         )
-    top = next(row for row in _with_first(pairs, best[0]) if row["model_b"] == best[1])
-    kind = f"{100 * level:g} % {_interval_words('clt' if interval == 'clt' else 'beta')}"
+    top = next(row for row in pairs_of(pairs, best[0]) if row["model_b"] == best[1])
+    kind: IntervalKind = "clt" if settings.interval == "clt" else "beta"
+    shared = top["shared_questions"]
     design = {
-        "paired": f"on {top['shared_questions']} shared questions",
+        "paired": f"on {shared} shared question{'s' if shared > 1 else ''}",
         "clustered": "with clustered questions",
         "independent": "taken as independent",
     }[top["compared_as"]]
-    verdict = "so the difference is real" if top["decided"] else "so the difference could be luck"
+    verdict = "is real" if top["decided"] else "could be luck"
+    probability = _probability(top["probability_a_better"])
+    conclusion = f"{best[0]} is better with probability {probability}, so the difference {verdict}"
+    if kind == "clt":
+        bayes = f"the posterior probability that {best[0]} is better is {probability}"
+        conclusion = f"by that interval it {verdict}; {bayes}"
     text = (
         f"{best[0]} ({counts[best[0]]}) against {best[1]} ({counts[best[1]]}), {design}: a "
-        f"difference of {top['difference']:.2g} ({kind} {top['low']:.2g} to {top['high']:.2g}); "
-        f"{best[0]} is better with probability {_probability(top['probability_a_better'])}, "
-        f"{verdict}"
+        f"difference of {_short(top['difference'])} "
+        f"({_interval_text(top, kind, settings.level, 2)}); {conclusion}"
     )
     if len(pairs) == 1:
         return text + "."
     decided = sum(row["decided"] for row in pairs)
     return f"{text}; in {decided} of {len(pairs)} pairs the interval excludes 0."
+
+
+def _interval_text(row: Row, interval: IntervalKind, level: float, digits: int) -> str:
+    words = f"{100 * level:g} % {_interval_words(interval)}"
+    if np.isnan(row["low"]):
+        return f"no {words}"
+    return f"{words} {_short(row['low'], digits)} to {_short(row['high'], digits)}"
+
+
+def _short(value: float, digits: int = 2) -> str:
+    """Few digits; what is 0 but for rounding errors is shown as 0."""
+    return f"{round(value, 6) + 0.0:.{digits}g}"
 
 
 def _interval_words(interval: IntervalKind) -> str:
@@ -526,13 +285,9 @@ def _probability(value: float) -> str:
 
 
 def _values(
-    models: list[dict[str, Any]],
-    pairs: list[dict[str, Any]],
-    interval: IntervalKind,
-    level: float,
-    prior: Prior,
-    clustered: bool,
+    models: list[Row], pairs: list[Row], settings: Settings, clustered: bool
 ) -> Iterator[Value]:
+    interval, level, prior = settings.interval, settings.level, settings.prior
     bayes = f"posterior mean, equal-tailed interval, Beta({prior[0]:g}, {prior[1]:g}) prior"
     if clustered:
         bayes += " of the mean over clusters"
@@ -555,12 +310,9 @@ def _values(
 
 
 def _notices(
-    answers: _Answers,
-    models: list[dict[str, Any]],
-    pairs: list[dict[str, Any]],
-    interval: IntervalKind,
-    comparison: Design,
+    answers: Answers, models: list[Row], pairs: list[Row], settings: Settings
 ) -> Iterator[Notice]:
+    interval, as_pairs = settings.interval, settings.design == "paired"
     clustered = answers.clusters is not None
     unit = "clusters" if clustered else "questions"
     fewest = min(row[unit] for row in models)
@@ -584,7 +336,7 @@ def _notices(
             f"there are {fewest} clusters: intervals are wide, and depend on the prior",
             "add questions from further clusters rather than from these",
         )
-    if clustered and pairs and comparison == "paired":
+    if clustered and pairs and as_pairs:
         yield Notice(
             "pairing-unused",
             "with clusters, pairs are compared as if their questions were not shared; that is "
@@ -592,14 +344,14 @@ def _notices(
             "leave the clusters out to see how much pairing would add",
         )
     unshared = sum(row["shared_questions"] == 0 for row in pairs)
-    if unshared and comparison == "paired":
+    if unshared and as_pairs:
         yield Notice(
             "nothing-shared",
             f"{unshared} pairs share no question and are compared as independent samples",
             "score all models on the same questions",
         )
     incomplete = int(np.isnan(answers.right).any(axis=1).sum())
-    if pairs and incomplete and comparison == "paired" and not clustered:
+    if pairs and incomplete and as_pairs and not clustered:
         yield Notice(
             "not-shared",
             f"{incomplete} questions were not answered by every model; a pair is compared on "

@@ -19,7 +19,9 @@ Notation     members = x_m, the rows of all sets one after the other, (n_members
 Departs      Sets are never padded: members of all sets lie in one matrix and are pooled by segment.
              Sums are divided by the mean size of the training sets, a constant that only sets the
              scale at which rho starts. Mean pooling is offered as in the official code; it does
-             not see the size of a set. The layer of Eq. (4) is also offered with sums and means.
+             not see the size of a set. The layer of Eq. (4) is also offered with sums and means;
+             sums are the default of the outlier detector, where the paper takes maxima: on the
+             small numeric problem of the tests maxima found half the odd members, sums nearly all.
              The paper is silent on most of the training: here ELU between layers, Adam with
              decoupled weight decay on standardised features and targets, gradients clipped at
              norm 5, and the parameters of the epoch with the lowest loss on a fifth of the sets

@@ -337,7 +337,8 @@ class SetOutlierDetector(_TrainedOnSets):
     members of the set makes it the probability of being the odd one (Section 4.3).
 
     Parameters are those of `DeepSetRegressor`, with ``1 + rho_layers`` hidden equivariant layers
-    of `width` units; `embedding` has no effect. `pooling` is max by default, Eq. (4).
+    of `width` units; `embedding` and `phi_layers` have no effect. Sums are Lemma 3's layer, maxima
+    Eq. (4)'s.
 
     Examples
     --------
@@ -348,36 +349,6 @@ class SetOutlierDetector(_TrainedOnSets):
     >>> model.predict(sets[:3]).shape
     (3,)
     """
-
-    def __init__(
-        self,
-        pooling: Pooling = "max",
-        width: int = 64,
-        embedding: int = 64,
-        phi_layers: int = 2,
-        rho_layers: int = 1,
-        epochs: int = 200,
-        batch_size: int = 32,
-        learning_rate: float = 5e-3,
-        weight_decay: float = 1e-4,
-        patience: int = 20,
-        validation_fraction: float = 0.2,
-        random_state: int | None = None,
-    ):
-        super().__init__(
-            pooling,
-            width,
-            embedding,
-            phi_layers,
-            rho_layers,
-            epochs,
-            batch_size,
-            learning_rate,
-            weight_decay,
-            patience,
-            validation_fraction,
-            random_state,
-        )
 
     def fit(self, X: Any, y: Any, sets: ArrayLike | None = None) -> Self:
         """Fit to sets with a marked member each.

@@ -280,8 +280,8 @@ def _score_interval(
 ) -> tuple[float, float, float]:
     if classifies:
         right = len(losses) - losses.sum()
-        low, high = wilson_interval(right, len(losses), level)
-        return float(right / len(losses)), float(low), float(high)
+        ends = wilson_interval(right, len(losses), level)
+        return float(right / len(losses)), float(ends[0]), float(ends[1])
     low, high = _student_interval(losses, level)
     return float(losses.mean()), max(low, 0.0), high
 
@@ -372,7 +372,7 @@ def digits_as_points() -> pd.DataFrame:
     image, row, column = np.nonzero(digits.images[:400] > 4)
     return pd.DataFrame(
         {
-            "image": image,
+            "image": [f"image {number:03d}" for number in image],
             "x": column,
             "y": 7 - row,
             "intensity": digits.images[image, row, column],
@@ -473,10 +473,10 @@ def _prediction_rows(problem: _Problem, done: _CrossValidation) -> list[dict[str
     def shown(values: NDArray[Any]) -> list[Any]:
         return [problem.labels[v] for v in values] if problem.classifies else values.tolist()
 
-    columns = {"set": problem.names, "members": problem.packed.sizes.tolist()}
-    columns["true"] = shown(problem.targets)
+    columns: dict[str, list[Any]] = {"set": problem.names}
+    columns |= {"members": problem.packed.sizes.tolist(), "true": shown(problem.targets)}
     columns |= {name: shown(values) for name, values in done.predictions.items()}
-    return pd.DataFrame(columns).to_dict("records")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _best_baseline(problem: _Problem, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+from statlas.evaluation.prob_multiplicity.ranges import fit_logistic, viable_ranges
