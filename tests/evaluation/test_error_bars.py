@@ -221,6 +221,12 @@ def test_one_cluster_is_not_computable() -> None:
     assert "two independent" in result.advice
 
 
+def test_an_interval_without_width_is_not_passed_off_as_certainty() -> None:
+    result = compare_scores({"m": [1.0] * 6, "cluster": list("aabbcc")})
+    assert result.status is Status.ASSUMPTION_DOUBTFUL
+    assert "no width" in result.advice
+
+
 def test_effect_gives_the_questions_needed() -> None:
     table = compare_scores(long_table(WIDE), effect=0.1).table
     row = table.iloc[0]

@@ -631,7 +631,7 @@ def compare_scores(
         for row in pairs:
             ratio = row["detectable"] / effect
             row["questions_needed"] = float(np.ceil(row["shared_questions"] * ratio**2))
-    computable = all(np.isfinite(row["standard_error"]) for row in models)
+    status, advice = _status(models)
     best, *others = (row["model"] for row in models)
     top = _pair_of(pairs, best, others[0]) if others else None
     clustered = read.clusters is not None
@@ -640,12 +640,24 @@ def compare_scores(
         table=pd.DataFrame(pairs or models),
         values=_values(models, pairs, level, interval, read.binary and not clustered),
         details={"models": models, "shown_pairs": _shown_pairs(pairs, best)},
-        status=Status.OK if computable else Status.NOT_COMPUTABLE,
-        advice=""
-        if computable
-        else "a standard error needs at least two independent questions (or clusters) a model",
+        status=status,
+        advice=advice,
         warnings=tuple(_notices(read, models, pairs, interval)),
     )
+
+
+def _status(models: list[dict[str, Any]]) -> tuple[Status, str]:
+    """Whether every model's interval can be computed, and has a width."""
+    if any(np.isnan(row["standard_error"]) for row in models):
+        need = "a standard error needs at least two independent questions (or clusters) a model"
+        return Status.NOT_COMPUTABLE, need
+    flat = [row["model"] for row in models if row["low"] == row["high"]]
+    if flat:
+        return Status.ASSUMPTION_DOUBTFUL, (
+            f"all scores of {', '.join(flat[:3])} are equal, so a normal interval has no width; "
+            "`statlas run no-clt` gives one for 0/1 scores"
+        )
+    return Status.OK, ""
 
 
 def _adjust_for_number(pairs: list[dict[str, Any]]) -> None:

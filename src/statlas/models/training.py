@@ -13,17 +13,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from statlas.core import InputError, MissingExtra
 
-if TYPE_CHECKING:
-    import torch
-
 IntArray = NDArray[np.int64]
+# Torch's own types, which only a checker that has torch installed could look into.
+Tensor = Any
+TorchGenerator = Any
+Module = Any
 
 # Largest norm of a gradient that one step follows; keeps a rare bad batch from undoing a fit.
 _LARGEST_GRADIENT = 5.0
@@ -44,7 +45,7 @@ def require_torch() -> Any:
     return torch
 
 
-def torch_generator(rng: np.random.Generator, device: str = "cpu") -> torch.Generator:
+def torch_generator(rng: np.random.Generator, device: str = "cpu") -> TorchGenerator:
     """A torch generator of its own, seeded by one draw from `rng`.
 
     Parameters
@@ -76,8 +77,8 @@ def limited_threads(n_threads: int = 1) -> Iterator[None]:
 
 
 def dense_layer(
-    n_inputs: int, n_outputs: int, generator: torch.Generator, *, bias: bool = True
-) -> torch.nn.Linear:
+    n_inputs: int, n_outputs: int, generator: TorchGenerator, *, bias: bool = True
+) -> Module:
     """A float64 linear layer with weights and biases uniform on +-1 / sqrt(n_inputs).
 
     Parameters
@@ -99,7 +100,7 @@ def dense_layer(
     return layer
 
 
-def perceptron(widths: Sequence[int], generator: torch.Generator) -> torch.nn.Sequential:
+def perceptron(widths: Sequence[int], generator: TorchGenerator) -> Module:
     """Linear layers of the given widths with ELU between them, linear at the end.
 
     Parameters
@@ -110,7 +111,7 @@ def perceptron(widths: Sequence[int], generator: torch.Generator) -> torch.nn.Se
         Source of the initial values.
     """
     torch = require_torch()
-    layers: list[torch.nn.Module] = []
+    layers: list[Module] = []
     for n_inputs, n_outputs in itertools.pairwise(widths):
         layers += [dense_layer(n_inputs, n_outputs, generator), torch.nn.ELU()]
     return torch.nn.Sequential(*layers[:-1])
@@ -201,12 +202,12 @@ class TrainingHistory:
 
 
 def train_network(
-    network: torch.nn.Module,
-    batch_loss: Callable[[IntArray], torch.Tensor],
+    network: Module,
+    batch_loss: Callable[[IntArray], Tensor],
     n_items: int,
     plan: TrainingPlan,
     rng: np.random.Generator,
-    validation_loss: Callable[[], torch.Tensor] | None = None,
+    validation_loss: Callable[[], Tensor] | None = None,
 ) -> TrainingHistory:
     """Train with Adam in shuffled batches; keep the parameters of the best validation loss.
 
@@ -264,9 +265,9 @@ def train_network(
 
 
 def _one_epoch(
-    network: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
-    batch_loss: Callable[[IntArray], torch.Tensor],
+    network: Module,
+    optimiser: Any,
+    batch_loss: Callable[[IntArray], Tensor],
     n_items: int,
     plan: TrainingPlan,
     rng: np.random.Generator,
@@ -286,5 +287,5 @@ def _one_epoch(
     return total / n_items
 
 
-def _copy_state(network: torch.nn.Module) -> dict[str, Any]:
+def _copy_state(network: Module) -> dict[str, Any]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}

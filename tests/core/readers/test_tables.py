@@ -160,6 +160,13 @@ def test_header_only_is_a_frame_without_rows(write: Any, text: str) -> None:
     assert len(frame) == 0
 
 
+def test_a_header_longer_than_a_block(write: Any) -> None:
+    names = [f"feature_{place:0200d}" for place in range(6_000)]  # 1.2 MB
+    frame = read_frame(write("a.csv", "\n" * 200_000 + ",".join(names) + "\n" + "1," * 5_999 + "2"))
+    assert list(frame.columns) == names
+    assert frame.iloc[0, [0, -1]].tolist() == [1, 2]
+
+
 def test_one_column_needs_no_delimiter(write: Any) -> None:
     assert read_frame(write("a.csv", "score\n1\n2\n"))["score"].tolist() == [1, 2]
 
@@ -179,6 +186,8 @@ def test_empty_file(write: Any, content: bytes) -> None:
         ('a,b\n1,2\n3,"x\n4,5\n', "a double quote that opens in line 3 of a.csv is not closed"),
         ('a,b\n"1"x,2\n3,"x\n4,5\n', "a double quote that opens in line 3 of a.csv"),
         ("a b\n1 2\n3 4\n", "set apart by spaces"),
+        ('"', "a.csv has no header"),
+        ("\x1c", "a.csv has no header"),
         ("a,b,a\n1,2,3\n", "column 'a': 2 columns have this name"),
         ("a,b\n1,\0\n", "binary data"),
     ],

@@ -38,6 +38,8 @@ from statlas.core.errors import InputError
 from statlas.core.readers.streams import (
     DECOMPRESSION_ERRORS,
     Note,
+    as_float,
+    as_mapping,
     files_under,
     first_bytes,
     label_frame,
@@ -179,7 +181,8 @@ def _load_document(path: Path, document: Any) -> _Log:
     if not is_inspect_document(document):
         raise InputError(f"{path.name} is not an Inspect log", remedy="it has no 'eval' entry")
     header = {key: value for key, value in document.items() if key != "samples"}
-    records = document.get("samples") or []
+    records = document.get("samples")
+    records = records if isinstance(records, list) else []
     return _Log(path, header, _last_of_each(_sample(record, path) for record in records))
 
 
@@ -217,16 +220,13 @@ def _summaries(archive: _Archive) -> Iterator[Any]:
 
 
 def _sample(record: Any, path: Path) -> _Sample:
-    if not isinstance(record, dict) or not {"id", "epoch"} <= record.keys():
+    record = as_mapping(record)
+    if not isinstance(record.get("id"), str | int) or not isinstance(record.get("epoch"), int):
         raise InputError(f"a sample of {path.name} has no id and epoch")
     scores = record.get("scores")
     if scores is None and record.get("score") is not None:  # logs before there were several
         scores = {"score": record["score"]}
-    values = {
-        str(name): score.get("value")
-        for name, score in (scores or {}).items()
-        if isinstance(score, dict)
-    }
+    values = {name: as_mapping(score).get("value") for name, score in as_mapping(scores).items()}
     failed = record.get("error") is not None
     return _Sample(str(record["id"]), int(record["epoch"]), values, failed)
 
@@ -332,7 +332,7 @@ def score_to_float(value: object) -> float:
     [1.0, 0.5, 1.0, 0.0, 0.25, nan]
     """
     if isinstance(value, bool | int | float):
-        return float(value)
+        return as_float(value)
     if not isinstance(value, str):
         return math.nan
     if value in _LETTERS:
@@ -416,10 +416,10 @@ def _named_scorer(
     log: _Log, metric: str | None, keys: dict[str, list[str]], choices: list[str]
 ) -> tuple[str, str | None]:
     if metric is None:
-        headline = (log.header.get("results") or {}).get("headline") or {}
-        scorer = headline.get("scorer")
+        headline = as_mapping(as_mapping(log.header.get("results")).get("headline"))
+        scorer = str(headline.get("scorer"))
         scorer = scorer if scorer in keys else next(iter(keys))
-        wanted = headline.get("score")
+        wanted = str(headline.get("score"))
         return scorer, wanted if wanted in keys[scorer] else next(iter(keys[scorer]), None)
     if metric in keys:
         return metric, next(iter(keys[metric]), None)
@@ -457,8 +457,9 @@ def _note_state(log: _Log, notes: list[Note]) -> None:
 
 
 def _planned_samples(spec: dict[str, Any]) -> int:
-    dataset, config = spec.get("dataset") or {}, spec.get("config") or {}
-    return len(dataset.get("sample_ids") or []) * int(config.get("epochs") or 1)
+    ids = as_mapping(spec.get("dataset")).get("sample_ids")
+    epochs = as_mapping(spec.get("config")).get("epochs")
+    return (len(ids) if isinstance(ids, list) else 0) * (epochs if isinstance(epochs, int) else 1)
 
 
 def _note_missing(

@@ -30,7 +30,15 @@ import numpy as np
 import pandas as pd
 
 from statlas.core.errors import InputError
-from statlas.core.readers.streams import Note, files_under, first_bytes, json_lines, label_frame
+from statlas.core.readers.streams import (
+    Note,
+    as_float,
+    as_mapping,
+    files_under,
+    first_bytes,
+    json_lines,
+    label_frame,
+)
 from statlas.core.readers.tables import load_json
 
 FORMAT = "lm-evaluation-harness"
@@ -263,7 +271,7 @@ def _load_run(path: Path, cluster: str) -> _Run:
 
 
 def _field(document: object, name: str) -> str | None:
-    value = document.get(name) if isinstance(document, dict) else None
+    value = as_mapping(document).get(name)
     return str(value) if isinstance(value, str | int) else None
 
 
@@ -272,14 +280,14 @@ def _metric_values(record: dict[str, Any], numeric: dict[str, bool]) -> dict[str
     listed = record.get("metrics")
     names = listed if isinstance(listed, list) else [key for key in record if key not in _FIELDS]
     values: dict[str, Value] = {}
-    for name in names:
+    for name in [name for name in names if isinstance(name, str)]:
         value = record.get(name)
-        is_number = isinstance(value, int | float)
-        if name == _NO_MEASURE or not (is_number or value is None):
+        number = as_float(value) if isinstance(value, int | float) else None
+        if name == _NO_MEASURE or (number is None and value is not None):
             numeric[name] = False
-        elif is_number:
+        elif number is not None:
             numeric.setdefault(name, True)
-        values[name] = float(value) if is_number else None  # type: ignore[arg-type]
+        values[name] = number
     return values
 
 
@@ -307,11 +315,11 @@ def _model_name(results: dict[str, Any]) -> str | None:
     name = results.get("model_name")
     if isinstance(name, str) and name:
         return name
-    config = results.get("config")  # versions before 0.4.3 name the model in its arguments only
-    arguments = config.get("model_args") if isinstance(config, dict) else None
+    # Versions before 0.4.3 name the model in its arguments only.
+    arguments = as_mapping(results.get("config")).get("model_args")
     if isinstance(arguments, dict):
         arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
-    match = re.search(r"(?:pretrained|model|path)=([^,]+)", arguments or "")
+    match = re.search(r"(?:pretrained|model|path)=([^,]+)", str(arguments))
     return match[1] if match else None
 
 
@@ -515,9 +523,8 @@ def _note_choices(chosen: list[_Chosen], frame: pd.DataFrame, notes: list[Note])
 
 
 def _lower_better(item: _Chosen) -> bool:
-    by_task = item.run.results.get("higher_is_better")
-    of_task = by_task.get(item.run.task) if isinstance(by_task, dict) else None
-    return isinstance(of_task, dict) and of_task.get(item.metric) is False
+    by_task = as_mapping(item.run.results.get("higher_is_better"))
+    return as_mapping(by_task.get(item.run.task)).get(item.metric) is False
 
 
 def _different_questions(chosen: list[_Chosen]) -> int:
@@ -559,8 +566,9 @@ def _aggregate_rows(
     path: Path, document: dict[str, Any], metric: str | None
 ) -> list[dict[str, object]]:
     """One row per task; a group repeats what its members say and is left out."""
-    groups = {name for name, members in document.get("group_subtasks", {}).items() if members}
-    counts = document.get("n-samples", {})
+    members_of = as_mapping(document.get("group_subtasks"))
+    groups = {name for name, members in members_of.items() if members}
+    counts = as_mapping(document.get("n-samples"))
     rows: list[dict[str, object]] = []
     for task, entries in document["results"].items():
         if task in groups or not isinstance(entries, dict):
@@ -570,20 +578,20 @@ def _aggregate_rows(
             name, _, filter_name = key.partition(",")
             is_metric = isinstance(value, int | float) and not name.endswith("_stderr")
             if is_metric and name != "sample_len":
-                found.setdefault(name, (filter_name, float(value)))
+                found.setdefault(name, (filter_name, as_float(value)))
         chosen = metric if metric in found else _default_metric(list(found))
         if chosen is None or (metric is not None and chosen != metric):
             continue
         filter_name, value = found[chosen]
         suffix = f",{filter_name}" if filter_name else ""
         error = entries.get(f"{chosen}_stderr{suffix}")
-        count = counts.get(task, {}).get("effective", entries.get("sample_len"))
+        count = as_mapping(counts.get(task)).get("effective", entries.get("sample_len"))
         rows.append(
             {
                 "model": _model_name(document) or path.resolve().parent.name,
                 "task": task,
                 "score": value,
-                "standard_error": float(error) if isinstance(error, int | float) else np.nan,
+                "standard_error": as_float(error) if isinstance(error, int | float) else np.nan,
                 "n_questions": count,
                 "metric": chosen,
                 "filter": filter_name or "none",

@@ -10,6 +10,7 @@ import codecs
 import gzip
 import io
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -270,3 +271,16 @@ def parse_json(text: str | bytes, where: str) -> Any:
         ) from None
     except (ValueError, RecursionError) as error:  # huge integers, thousands of brackets
         raise InputError(f"{where} cannot be read as JSON: {error}") from None
+
+
+def as_mapping(value: object) -> dict[str, Any]:
+    """The value if it is a JSON object, else an empty one: logs of other versions differ."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_float(value: float) -> float:
+    """A JSON number as float64; whole numbers beyond its range become infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -15,6 +15,7 @@ Memory
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -52,7 +53,7 @@ MISSING_TEXT = ("", "NA", "NaN", "nan")
 
 _DELIMITERS = (",", ";", "\t", "|")
 _EXACT = 2**53  # float64 holds every whole number up to here
-_SNIFFED = 2**17  # bytes in which the header must end, and by which dates are recognised
+_SNIFFED = 2**17  # bytes by which the layout and date columns are recognised
 _INDEX_LEVEL = re.compile(r"__index_level_\d+__")
 
 
@@ -75,7 +76,7 @@ def read_delimited(path: Path) -> pd.DataFrame:
         raise InputError(
             f"{path.name} holds binary data, not text", remedy="save the table as CSV or Parquet"
         )
-    header, n_lines, delimiter = _read_header(path, data)
+    header, rows_start, delimiter = _read_header(path, data)
     notes: list[Note] = []
     if header and all(_is_number(name) for name in header):
         notes.append(
@@ -87,7 +88,7 @@ def read_delimited(path: Path) -> pd.DataFrame:
         )
     names = [name or f"column_{place}" for place, name in enumerate(header, start=1)]
     refuse_repeated_names(names)
-    text = _DelimitedText(path, data, names, n_lines, delimiter)
+    text = _DelimitedText(path, data, rows_start, names, delimiter)
     frame = to_frame(_with_exact_cells(text, text.parse(as_text=text.dates())))
     frame, more = _without_row_numbers(
         frame, [n for n, h in zip(names, header, strict=True) if not h]
@@ -96,24 +97,33 @@ def read_delimited(path: Path) -> pd.DataFrame:
 
 
 def _read_header(path: Path, data: bytes) -> tuple[list[str], int, str]:
-    """Column names, the lines they take (with blank ones above), and the delimiter."""
-    try:
-        start = data[:_SNIFFED].decode("utf-8", errors="strict")
-    except UnicodeDecodeError:
-        if (wrong := wrong_encoding(path, data)) is not None:
-            raise wrong from None
-        start = data[:_SNIFFED].decode("utf-8", errors="ignore")  # a character cut in two
-    first = next(line for line in start.splitlines() if line.strip())
+    """Column names, the byte at which the rows start, and the delimiter."""
+    text = _start_of_text(path, data)
+    first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = _find_delimiter(path, first)
     if delimiter is None:
-        _refuse_spaces(path, start)
+        _refuse_spaces(path, text)
         delimiter = ","
-    rows = csv.reader(io.StringIO(start, newline=""), delimiter=delimiter)
+    stream = io.StringIO(text, newline="")
     try:
-        header = next(row for row in rows if row and (len(row) > 1 or row[0].strip()))
+        for header in csv.reader(stream, delimiter=delimiter):
+            if len(header) > 1 or "".join(header).strip():
+                return header, len(text[: stream.tell()].encode()), delimiter
     except csv.Error as error:
         raise InputError(f"the header of {path.name} cannot be read: {error}") from None
-    return header, rows.line_num, delimiter
+    raise InputError(f"{path.name} has no header", remedy="put a line of column names on top")
+
+
+def _start_of_text(path: Path, data: bytes) -> str:
+    """Enough decoded text to hold the header, however long it is."""
+    filled = re.search(rb"\S", data)
+    end = data.find(b"\n", filled.start() if filled else 0) + 1
+    size = max(_SNIFFED, end) if end else len(data)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        return decoder.decode(data[:size], final=size >= len(data))
+    except UnicodeDecodeError:
+        raise wrong_encoding(path, data) or InputError(f"{path.name} cannot be decoded") from None
 
 
 def _find_delimiter(path: Path, line: str) -> str | None:
@@ -128,7 +138,7 @@ def _find_delimiter(path: Path, line: str) -> str | None:
 def _refuse_spaces(path: Path, start: str) -> None:
     """One column is fine, but not one that is many columns set apart by spaces."""
     lines = [line.split() for line in islice(filter(str.strip, start.splitlines()), 5)]
-    width = len(lines[0])
+    width = len(lines[0]) if lines else 0
     if width > 1 and len(lines) > 1 and all(len(words) == width for words in lines):
         raise InputError(
             f"no delimiter was found in {path.name}; its columns seem to be set apart by spaces",
@@ -139,9 +149,9 @@ def _refuse_spaces(path: Path, start: str) -> None:
 class _DelimitedText:
     """A delimited file in memory, which pyarrow parses and Python's reader diagnoses."""
 
-    def __init__(self, path: Path, data: bytes, names: list[str], n_lines: int, delimiter: str):
-        self.path, self.data, self.names = path, data, names
-        self.n_lines, self.delimiter = n_lines, delimiter
+    def __init__(self, path: Path, data: bytes, start: int, names: list[str], delimiter: str):
+        self.path, self.data, self.rows = path, data, memoryview(data)[start:]
+        self.names, self.delimiter = names, delimiter
         # Line ends inside cells are possible only where there are quotes; they cost parallelism.
         self.quoted = b'"' in data
 
@@ -151,31 +161,32 @@ class _DelimitedText:
         if self.quoted and self.data.count(b'"') % 2:
             self._refuse_open_quote()
         try:
-            return self._parse(self.data, as_text, only, block_size=2**20)
+            return self._parse(self.rows, as_text, only, block_size=2**20)
         except pa.ArrowInvalid as error:
-            if re.search("Empty CSV|Could not skip", str(error)):  # nothing below the header
+            if "Empty CSV" in str(error):
                 return pa.table({name: pa.nulls(0) for name in only or self.names})
             if "straddling" not in str(error):
                 raise self._diagnosis(error) from None
         try:  # one row is longer than a block
-            return self._parse(self.data, as_text, only, min(len(self.data) + 1, 2**31 - 1))
+            return self._parse(self.rows, as_text, only, min(len(self.rows) + 1, 2**31 - 1))
         except pa.ArrowInvalid as error:
             raise self._diagnosis(error) from None
 
     def dates(self) -> list[str]:
         """Columns that pyarrow takes for dates or times, by the first rows."""
-        start = self.data[: self.data.rfind(b"\n", 0, _SNIFFED) + 1]
+        start = bytes(self.rows[:_SNIFFED])
+        start = start[: start.rfind(b"\n") + 1]
         try:
             return _temporal(self._parse(start, [], [], block_size=_SNIFFED + 1))
         except pa.ArrowInvalid:
             return []
 
-    def _parse(self, data: bytes, as_text: list[str], only: list[str], block_size: int) -> Any:
+    def _parse(
+        self, rows: bytes | memoryview, as_text: list[str], only: list[str], block_size: int
+    ) -> Any:
         return pa_csv.read_csv(
-            pa.BufferReader(data),
-            read_options=pa_csv.ReadOptions(
-                column_names=self.names, skip_rows=self.n_lines, block_size=block_size
-            ),
+            pa.BufferReader(rows),
+            read_options=pa_csv.ReadOptions(column_names=self.names, block_size=block_size),
             parse_options=pa_csv.ParseOptions(
                 delimiter=self.delimiter, newlines_in_values=self.quoted
             ),
@@ -345,7 +356,9 @@ def _arrow_table(path: Path) -> Any:
 
 def _read_columnar(path: Path, kind: str, read: Any) -> pd.DataFrame:
     try:
-        table = read(path)
+        table = read(path).replace_schema_metadata(None)
+        table.validate(full=True)  # damaged offsets would be followed out of memory
+        unnamed = [name for name in table.column_names if _INDEX_LEVEL.fullmatch(name)]
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -353,7 +366,6 @@ def _read_columnar(path: Path, kind: str, read: Any) -> pd.DataFrame:
             remedy="write or copy it again; it may have been cut short",
         ) from None
     notes: list[Note] = []
-    unnamed = [name for name in table.column_names if _INDEX_LEVEL.fullmatch(name)]
     if unnamed:
         table = table.drop_columns(unnamed)
         notes.append(

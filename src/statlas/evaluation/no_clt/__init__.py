@@ -21,7 +21,7 @@ Notation     successes = k, trials = n; level = 1 - alpha; prior = (a, b) of the
 Departs      Nothing is sampled. The paper draws from prior or posterior and resamples; here the
              clustered and paired posteriors are integrated on grids, independent comparisons by
              quadrature of Beta densities, and F1 quantiles are exact, since TP / (TP + FP + FN) has
-             a Beta posterior and F1 increases with it. Bounds are right to 2e-4 of an interval's
+             a Beta posterior and F1 increases with it. Bounds are right to 3e-4 of an interval's
              width. Weighted prior draws, as in the authors' library, are worth 2 to 5 % of their
              number at 30 questions and 0.1 % at 300.
              Bivariate normal probabilities are right to 1e-6, where that library approximates them

@@ -73,7 +73,7 @@ def clustered_posterior(
     """
     k, n = _checked_clusters(successes, trials)
     kinds, counts = _count_kinds(k, n)
-    log_odds = _log_odds_grid(float(n.sum(axis=1).max()))
+    log_odds = _log_odds_grid(float(n.sum(axis=1).max()), prior)
     rows = max(1, _BATCH // len(log_odds))
     parts = [
         _posterior_of_kinds(kinds, counts[start : start + rows], log_odds, prior)
@@ -202,10 +202,15 @@ def _count_kinds(k: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:
     return kinds[informative], counts[:, informative].astype(float)
 
 
-def _log_odds_grid(most_trials: float) -> FloatArray:
-    """Grid fine enough for the narrowest posterior that so many independent trials can give."""
-    narrowest = 2 / np.sqrt(most_trials + 2)
-    return np.linspace(-20, 20, 1 + 2 * int(np.ceil(20 / min(0.15, narrowest / 2))))
+def _log_odds_grid(most_trials: float, prior: Prior) -> FloatArray:
+    """Grid fine enough for the narrowest posterior that so many independent trials can give.
+
+    It reaches to where the prior alone, falling like exp(-prior |x|), is negligible.
+    """
+    narrowest = 2 / np.sqrt(most_trials + sum(prior))
+    reach = 20 / min(1.0, 2 * min(prior))
+    steps = int(np.ceil(reach / min(0.15, narrowest / 2)))
+    return np.linspace(-reach, reach, 1 + 2 * steps)
 
 
 def _concentration_grid(kinds: FloatArray, counts: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -40,7 +40,8 @@ def beta_nodes(a: ArrayLike, b: ArrayLike, n_nodes: int = 321) -> tuple[FloatArr
     a_, b_ = np.broadcast_arrays(np.asarray(a, dtype=float), np.asarray(b, dtype=float))
     a_, b_ = a_[..., None], b_[..., None]
     scale = np.sqrt(1 / a_ + 1 / b_)  # standard deviation of Laplace's approximation
-    reach = np.arcsinh(_DEPTH / (np.minimum(a_, b_) * scale))
+    # The density falls like a Gaussian at first, then like exp(-min(a, b) |x|).
+    reach = np.arcsinh(9 + _DEPTH / (np.minimum(a_, b_) * scale))
     t = reach * np.linspace(-1, 1, n_nodes)
     log_odds = np.log(a_ / b_) + scale * np.sinh(t)
     log_density = a_ * special.log_expit(log_odds) + b_ * special.log_expit(-log_odds)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _FEW_QUESTIONS = 300
 _FEW_CLUSTERS = 5
 _COARSEST = 3.0  # effective quadrature nodes below which a posterior is not resolved
+_MANY_PAIRS = 10
 _MOST_VALUES = 20  # pairs listed as named values
 _MOST_DRAWN = 30  # models in the figure
 
@@ -152,10 +153,10 @@ def small_sample_comparison(
         Option(help="prior of the paired correlation: mostly positive, or uniform"),
     ] = "positive",
     prior_right: Annotated[
-        float, Option(gt=0, le=1e4, help="first parameter of the Beta prior of a model's share")
+        float, Option(ge=0.1, le=1000, help="first parameter of the Beta prior of a model's share")
     ] = 1.0,
     prior_wrong: Annotated[
-        float, Option(gt=0, le=1e4, help="second parameter of the Beta prior of a model's share")
+        float, Option(ge=0.1, le=1000, help="second parameter of the Beta prior of a model's share")
     ] = 1.0,
 ) -> SmallSampleComparison:
     """Compare models on few questions: intervals that hold there, and who is better how surely.
@@ -342,6 +343,14 @@ def _notices(
             "with clusters, pairs are compared as if their questions were not shared; that is "
             "cautious where models find the same questions hard",
             "leave the clusters out to see how much pairing would add",
+        )
+    if len(pairs) >= _MANY_PAIRS:
+        by_chance = (1 - settings.level) * len(pairs)
+        yield Notice(
+            "many-pairs",
+            f"each interval stands on its own; were all models equal, about {by_chance:.2g} of "
+            f"{len(pairs)} would exclude 0 by chance",
+            "name the pair of interest beforehand, or raise the level",
         )
     unshared = sum(row["shared_questions"] == 0 for row in pairs)
     if unshared and as_pairs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +33,8 @@ from statlas.inference.deep_sets.sets import (
     stack_members,
 )
 from statlas.models.training import (
+    Tensor,
+    TorchGenerator,
     TrainingPlan,
     limited_threads,
     perceptron,
@@ -42,16 +44,13 @@ from statlas.models.training import (
     train_network,
 )
 
-if TYPE_CHECKING:
-    import torch
-
 # Sets that are predicted at once, which bounds memory.
 _SETS_AT_ONCE = 2_048
 
 Loss = Callable[[Any, Any], Any]
 
 
-class _TrainedOnSets(BaseEstimator):
+class _TrainedOnSets(BaseEstimator):  # type: ignore[misc]
     """Parameters and input checks that all estimators of sets share."""
 
     def __init__(
@@ -123,8 +122,8 @@ class _TrainedOnSets(BaseEstimator):
         packed: PackedSets,
         rng: np.random.Generator,
         strata: ArrayLike | None,
-        build: Callable[[PackedSets, torch.Generator], Any],
-        loss_of: Callable[[Any, SetTensors, IntArray], torch.Tensor],
+        build: Callable[[PackedSets, TorchGenerator], Any],
+        loss_of: Callable[[Any, SetTensors, IntArray], Tensor],
     ) -> None:
         """Split, standardise, build and train; sets the fitted attributes."""
         train, validation = split_validation(len(packed), self.validation_fraction, rng, strata)
@@ -152,7 +151,7 @@ class _TrainedOnSets(BaseEstimator):
             )
             return np.concatenate([to_numpy(self._answer(*data.batch(b))) for b in blocks])
 
-    def _answer(self, members: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def _answer(self, members: Tensor, sizes: Tensor) -> Tensor:
         return self.network_(members, sizes)
 
 
@@ -170,15 +169,15 @@ class _InvariantEstimator(_TrainedOnSets):
         torch = require_torch()
         wanted = torch.from_numpy(targets)
 
-        def loss_of(network: Any, data: SetTensors, chosen: IntArray) -> torch.Tensor:
+        def loss_of(network: Any, data: SetTensors, chosen: IntArray) -> Tensor:
             return loss(network(*data.batch(chosen)), wanted[torch.from_numpy(chosen)])
 
-        def build(training: PackedSets, generator: torch.Generator) -> Any:
+        def build(training: PackedSets, generator: TorchGenerator) -> Any:
             return self._build(training, n_outputs, generator)
 
         self._train(packed, np.random.default_rng(self.random_state), strata, build, loss_of)
 
-    def _build(self, training: PackedSets, n_outputs: int, generator: torch.Generator) -> Any:
+    def _build(self, training: PackedSets, n_outputs: int, generator: TorchGenerator) -> Any:
         return SetNetwork(
             training.members.shape[1],
             n_outputs,
@@ -192,7 +191,7 @@ class _InvariantEstimator(_TrainedOnSets):
         )
 
 
-class DeepSetRegressor(RegressorMixin, _InvariantEstimator):
+class DeepSetRegressor(RegressorMixin, _InvariantEstimator):  # type: ignore[misc]
     """Predict a number from a set of any size, whatever the order of its members.
 
     Parameters
@@ -254,7 +253,7 @@ class DeepSetRegressor(RegressorMixin, _InvariantEstimator):
         return outputs * self.target_scaler_.spread + self.target_scaler_.centre
 
 
-class DeepSetClassifier(ClassifierMixin, _InvariantEstimator):
+class DeepSetClassifier(ClassifierMixin, _InvariantEstimator):  # type: ignore[misc]
     """Classify sets of any size, whatever the order of their members.
 
     Parameters are those of `DeepSetRegressor`.
@@ -297,14 +296,15 @@ class DeepSetClassifier(ClassifierMixin, _InvariantEstimator):
     def predict(self, X: Any, sets: ArrayLike | None = None) -> NDArray[Any]:
         """Most probable labels, shape (n_sets,)."""
         check_is_fitted(self)
-        return self.classes_[self.predict_proba(X, sets).argmax(axis=1)]
+        chosen = self.predict_proba(X, sets).argmax(axis=1)
+        return np.asarray(self.classes_[chosen])
 
 
 class _PaddedInput:
     """Replaces the invariant network by a perceptron on padded rows: the baseline."""
 
     def _build(
-        self: Any, training: PackedSets, n_outputs: int, generator: torch.Generator
+        self: Any, training: PackedSets, n_outputs: int, generator: TorchGenerator
     ) -> PaddedNetwork:
         return PaddedNetwork(
             training.members.shape[1],
@@ -370,18 +370,18 @@ class SetOutlierDetector(_TrainedOnSets):
         packed = self._read(X, sets, reset=True)
         odd = require_torch().from_numpy(_odd_members(_given(self, y), packed))
 
-        def loss_of(network: Any, data: SetTensors, chosen: IntArray) -> torch.Tensor:
+        def loss_of(network: Any, data: SetTensors, chosen: IntArray) -> Tensor:
             members, sizes = data.batch(chosen)
             marks = odd[require_torch().from_numpy(packed.member_rows(chosen))]
             return -log_softmax_in_sets(network(members, sizes), sizes)[marks].mean()
 
-        def build(training: PackedSets, generator: torch.Generator) -> Any:
+        def build(training: PackedSets, generator: TorchGenerator) -> Any:
             return self._build(training, generator)
 
         self._train(packed, np.random.default_rng(self.random_state), None, build, loss_of)
         return self
 
-    def _build(self, training: PackedSets, generator: torch.Generator) -> Any:
+    def _build(self, training: PackedSets, generator: TorchGenerator) -> Any:
         return MemberNetwork(
             training.members.shape[1],
             width=self.width,
@@ -390,7 +390,7 @@ class SetOutlierDetector(_TrainedOnSets):
             generator=generator,
         )
 
-    def _answer(self, members: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def _answer(self, members: Tensor, sizes: Tensor) -> Tensor:
         return log_softmax_in_sets(self.network_(members, sizes), sizes).exp()
 
     def predict_proba(self, X: Any, sets: ArrayLike | None = None) -> FloatArray:
@@ -454,13 +454,13 @@ class SetExpander(_TrainedOnSets):
         rng = np.random.default_rng(self.random_state)
         fixed_seed = int(rng.integers(2**63 - 1))
 
-        def loss_of(network: Any, data: SetTensors, chosen: IntArray) -> torch.Tensor:
+        def loss_of(network: Any, data: SetTensors, chosen: IntArray) -> Tensor:
             training = require_torch().is_grad_enabled()
             draws = rng if training else np.random.default_rng(fixed_seed)
             repeated = chosen if training else np.tile(chosen, self._validation_draws)
             return network.margin_loss(data, _draw_triples(packed, repeated, draws))
 
-        def build(training: PackedSets, generator: torch.Generator) -> Any:
+        def build(training: PackedSets, generator: TorchGenerator) -> Any:
             return _ExpansionNetwork(self, training, generator)
 
         self._train(packed, rng, None, build, loss_of)
@@ -489,7 +489,7 @@ class SetExpander(_TrainedOnSets):
 class _ExpansionNetwork:
     """Score of a candidate given a pooled query: rho(pool(phi(query)), phi(candidate))."""
 
-    def __init__(self, model: SetExpander, training: PackedSets, generator: torch.Generator):
+    def __init__(self, model: SetExpander, training: PackedSets, generator: TorchGenerator):
         n_features = training.members.shape[1]
         self.pooling = model.pooling
         # On average half of the other members ask.
@@ -501,14 +501,14 @@ class _ExpansionNetwork:
         self.rho = perceptron([2 * model.embedding, *hidden, 1], generator)
         self.modules = require_torch().nn.ModuleList([self.phi, self.rho])
 
-    def embed(self, members: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def embed(self, members: Tensor, sizes: Tensor) -> Tensor:
         return pool(self.phi(members), sizes, self.pooling) / self.scale
 
-    def score(self, pooled: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    def score(self, pooled: Tensor, candidates: Tensor) -> Tensor:
         both = require_torch().cat([pooled, self.phi(candidates)], dim=1)
         return self.rho(both).squeeze(1)
 
-    def margin_loss(self, data: SetTensors, triples: tuple[IntArray, ...]) -> torch.Tensor:
+    def margin_loss(self, data: SetTensors, triples: tuple[IntArray, ...]) -> Tensor:
         """Mean of max(0, 1 + s(other | query) - s(member | query))."""
         torch = require_torch()
         query, sizes, member, other = (torch.from_numpy(part) for part in triples)
@@ -540,7 +540,7 @@ def _odd_members(y: Any, packed: PackedSets) -> NDArray[np.bool_]:
             f"y must mark each of the {len(packed.members)} members with 0 or 1; its shape is "
             f"{labels.shape}"
         )
-    odd = labels[packed.rows] == 1
+    odd: NDArray[np.bool_] = labels[packed.rows] == 1
     if not np.isin(labels, (0, 1)).all():
         raise InputError("y must be 1 for the odd member of a set and 0 for the others")
     counts = np.add.reduceat(odd.astype(np.int64), packed.starts)
@@ -563,4 +563,4 @@ def _given(estimator: Any, y: Any) -> Any:
 
 def _softmax(scores: FloatArray) -> FloatArray:
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from statlas.inference.deep_sets.sets import FloatArray, IntArray, PackedSets
-from statlas.models.training import dense_layer, perceptron, require_torch
-
-if TYPE_CHECKING:
-    import torch
+from statlas.models.training import (
+    Tensor,
+    TorchGenerator,
+    dense_layer,
+    perceptron,
+    require_torch,
+)
 
 Pooling = Literal["sum", "mean", "max"]
 
 
-def pool(members: torch.Tensor, sizes: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+def pool(members: Tensor, sizes: Tensor, pooling: Pooling) -> Tensor:
     """Pool the members of each set.
 
     Parameters
@@ -55,12 +58,12 @@ class EquivariantLayer:
         Source of the initial values.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, pooling: Pooling, generator: torch.Generator):
+    def __init__(self, n_inputs: int, n_outputs: int, pooling: Pooling, generator: TorchGenerator):
         self.pooling = pooling
         self.own = dense_layer(n_inputs, n_outputs, generator)
         self.pooled = dense_layer(n_inputs, n_outputs, generator, bias=False)
 
-    def __call__(self, members: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def __call__(self, members: Tensor, sizes: Tensor) -> Tensor:
         """Outputs of the members, shape (n_members, n_outputs)."""
         shared = self.pooled(pool(members, sizes, self.pooling))
         return self.own(members) + shared.repeat_interleave(sizes, dim=0)
@@ -97,14 +100,14 @@ class SetNetwork:
         rho_layers: int,
         pooling: Pooling,
         scale: float,
-        generator: torch.Generator,
+        generator: TorchGenerator,
     ):
         self.pooling, self.scale = pooling, scale
         self.phi = perceptron([n_features, *[width] * phi_layers, embedding], generator)
         self.rho = perceptron([embedding, *[width] * rho_layers, n_outputs], generator)
         self.modules = require_torch().nn.ModuleList([self.phi, self.rho])
 
-    def __call__(self, members: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def __call__(self, members: Tensor, sizes: Tensor) -> Tensor:
         """Answers, shape (n_sets, n_outputs)."""
         return self.rho(pool(self.phi(members), sizes, self.pooling) / self.scale)
 
@@ -132,13 +135,13 @@ class PaddedNetwork:
         most: int,
         width: int,
         n_layers: int,
-        generator: torch.Generator,
+        generator: TorchGenerator,
     ):
         self.most = most
         self.body = perceptron([most * n_features, *[width] * n_layers, n_outputs], generator)
         self.modules = require_torch().nn.ModuleList([self.body])
 
-    def __call__(self, members: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def __call__(self, members: Tensor, sizes: Tensor) -> Tensor:
         """Answers, shape (n_sets, n_outputs)."""
         torch = require_torch()
         owner = torch.arange(len(sizes)).repeat_interleave(sizes)
@@ -171,7 +174,7 @@ class MemberNetwork:
         width: int,
         n_layers: int,
         pooling: Pooling,
-        generator: torch.Generator,
+        generator: TorchGenerator,
     ):
         widths = [n_features, *[width] * (n_layers - 1), 1]
         self.layers = [
@@ -181,7 +184,7 @@ class MemberNetwork:
         parts = [part for layer in self.layers for part in (layer.own, layer.pooled)]
         self.modules = require_torch().nn.ModuleList(parts)
 
-    def __call__(self, members: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    def __call__(self, members: Tensor, sizes: Tensor) -> Tensor:
         """Scores, shape (n_members,)."""
         torch = require_torch()
         hidden = members
@@ -190,7 +193,7 @@ class MemberNetwork:
         return self.layers[-1](hidden, sizes).squeeze(1)
 
 
-def log_softmax_in_sets(scores: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+def log_softmax_in_sets(scores: Tensor, sizes: Tensor) -> Tensor:
     """Logarithm of the softmax over the members of each set, shape (n_members,)."""
     largest = pool(scores.detach()[:, None], sizes, "max").squeeze(1)
     shifted = scores - largest.repeat_interleave(sizes)
@@ -225,7 +228,7 @@ class SetTensors:
         self.members = torch.from_numpy(scaler(packed.members))
         self.sizes = torch.from_numpy(packed.sizes)
 
-    def batch(self, chosen: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, chosen: IntArray) -> tuple[Tensor, Tensor]:
         """Members and sizes of the chosen sets."""
         torch = require_torch()
         rows = torch.from_numpy(self.packed.member_rows(chosen))
@@ -234,4 +237,5 @@ class SetTensors:
 
 def to_numpy(tensor: Any) -> NDArray[Any]:
     """A tensor's values without gradients."""
-    return tensor.detach().numpy()
+    values: NDArray[Any] = tensor.detach().numpy()
+    return values

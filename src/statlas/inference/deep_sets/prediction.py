@@ -76,8 +76,8 @@ class _Problem:
     def losses(self, predictions: NDArray[Any]) -> FloatArray:
         """Absolute error of each set, or 1 where the label is wrong."""
         if self.classifies:
-            return (predictions != self.targets).astype(float)
-        return np.abs(predictions - self.targets)
+            return np.asarray(predictions != self.targets, dtype=float)
+        return np.asarray(np.abs(predictions - self.targets))
 
 
 # --- from the table to sets ------------------------------------------------------------------
@@ -148,7 +148,7 @@ def _check_targets(targets: NDArray[Any], labels: list[str], column: str, folds:
 # --- methods and folds -----------------------------------------------------------------------
 
 
-class _SummaryModel(BaseEstimator):
+class _SummaryModel(BaseEstimator):  # type: ignore[misc]
     """A linear model on summary statistics of each set."""
 
     def __init__(self, linear: Any):
@@ -161,7 +161,7 @@ class _SummaryModel(BaseEstimator):
         return self
 
     def predict(self, X: PackedSets) -> NDArray[Any]:
-        return self.pipeline_.predict(X)
+        return np.asarray(self.pipeline_.predict(X))
 
 
 def _methods(
