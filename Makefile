@@ -41,7 +41,7 @@ $(VENV)/.bench: $(VENV)/.full
 
 demo: $(VENV)/.base
 	mkdir -p out
-	$(BIN)/statlas run error-bars examples/digits_scores.csv --cluster writer --report out/demo.html
+	$(BIN)/statlas run error-bars examples/digits_repeats.csv --cluster writer --report out/demo.html
 	@echo "The report is out/demo.html"
 
 check: $(VENV)/.full

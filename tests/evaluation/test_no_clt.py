@@ -377,9 +377,19 @@ def test_extreme_tables_are_resolved(counts):
         assert 0.97 < low < high < 1
 
 
-def test_paired_needs_a_question():
+def test_paired_needs_a_question_and_a_prior_that_can_be_integrated():
     with pytest.raises(ValueError, match="at least 1"):
         paired_comparison(0, 0, 0, 0)
+    with pytest.raises(ValueError, match="at least 1/2"):
+        paired_comparison(1, 0, 0, 0, prior=(0.1, 1.0))
+
+
+def test_a_strong_prior_is_followed():
+    # With 2,000 prior answers a share, one question hardly moves Beta(1000, 1000).
+    result = paired_comparison(0, 1, 0, 0, prior=(1000.0, 1000.0))
+    half = 1.96 * np.sqrt(2 * 0.25 / 2001)
+    assert float(result.difference_high) == pytest.approx(half, abs=2e-3)
+    assert float(result.resolution) > 5
 
 
 # --- clusters --------------------------------------------------------------------------------

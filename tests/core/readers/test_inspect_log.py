@@ -321,6 +321,7 @@ def test_an_honest_archive_is_read(tmp_path: Path) -> None:
         ({"size": 10}, "is damaged: its size or checksum"),
         ({"size": 10_000}, "is damaged: its size or checksum"),
         ({"size": 2**31}, "unfolds to 2,147,483,648 bytes, more than"),
+        ({"size": 10, "crc": zlib.crc32(members()["header.json"][:10])}, "is damaged"),
         ({"crc": 1}, "is damaged: its size or checksum"),
         ({"flags": 1}, "cannot be decompressed: it is encrypted"),
         ({"shift": 3}, "its header is not where the archive says"),
@@ -343,6 +344,18 @@ def test_a_bomb_is_not_unfolded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "unfolds to 50,000,000 bytes" in refusal(tmp_path, archive(bomb))
     # one that claims to be small is read to its claimed size and no further
     assert "is damaged" in refusal(tmp_path, archive(bomb, size=500))
+
+
+@pytest.mark.parametrize("summarised", [0, 1])
+def test_samples_are_opened_where_summaries_are_missing(tmp_path: Path, summarised: int) -> None:
+    log = document()
+    samples = log.pop("samples")
+    content = {f"samples/{s['id']}_epoch_1.json": json.dumps(s).encode() for s in samples}
+    content["summaries.json"] = json.dumps(samples[:summarised]).encode()
+    content["header.json"] = json.dumps(log).encode()
+    path = tmp_path / "a.eval"
+    path.write_bytes(archive(content))
+    assert read_frame(path)["question"].tolist() == ["1", "2"]
 
 
 def test_truncated_and_foreign_archives(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ Departs      Nothing is sampled. The paper draws from prior or posterior and res
              a Beta posterior and F1 increases with it. Bounds are right to 3e-4 of an interval's
              width. Weighted prior draws, as in the authors' library, are worth 2 to 5 % of their
              number at 30 questions and 0.1 % at 300.
-             Bivariate normal probabilities are right to 1e-6, where that library approximates them
+             Bivariate normal probabilities are right to 4e-6, where that library approximates them
              to 1e-3.
              The paper's paired experiments take rho as uniform, its library mostly positive; the
              latter is the default, `correlation="uniform"` the former.

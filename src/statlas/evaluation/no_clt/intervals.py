@@ -75,12 +75,15 @@ def exact_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95)
     >>> print(float(low), round(float(high), 4))
     0.0 0.3085
     """
-    k, n = _checked_counts(successes, trials)
     tail = (1 - level) / 2
-    # A Beta with a parameter 0 has no quantile; its bound is known.
-    low = special.betaincinv(np.maximum(k, 1), n - k + 1, tail)
-    high = special.betaincinv(k + 1, np.maximum(n - k, 1), 1 - tail)
-    return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)
+
+    def bounds(k: FloatArray, n: FloatArray) -> Bounds:
+        # A Beta with a parameter 0 has no quantile; its bound is known.
+        low = special.betaincinv(np.maximum(k, 1), n - k + 1, tail)
+        high = special.betaincinv(k + 1, np.maximum(n - k, 1), 1 - tail)
+        return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)
+
+    return _once_each(bounds, *_checked_counts(successes, trials))
 
 
 def mid_p_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Bounds:
@@ -107,12 +110,12 @@ def mid_p_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95)
     >>> print(float(low), round(float(high), 4))
     0.0 0.2589
     """
-    k, n = _checked_counts(successes, trials)
-    pairs, back = np.unique(np.stack([k.ravel(), n.ravel()]), axis=1, return_inverse=True)
-    k_, n_ = pairs
-    low = _mid_p_lower(k_, n_, (1 - level) / 2)
-    high = 1 - _mid_p_lower(n_ - k_, n_, (1 - level) / 2)
-    return low[back].reshape(k.shape), high[back].reshape(k.shape)
+    tail = (1 - level) / 2
+
+    def bounds(k: FloatArray, n: FloatArray) -> Bounds:
+        return _mid_p_lower(k, n, tail), 1 - _mid_p_lower(n - k, n, tail)
+
+    return _once_each(bounds, *_checked_counts(successes, trials))
 
 
 def _mid_p_lower(k: FloatArray, n: FloatArray, tail: float) -> FloatArray:
@@ -161,34 +164,43 @@ def beta_interval(
     >>> print(round(float(low), 4), float(high))
     0.7616 1.0
     """
-    k, n = _checked_counts(successes, trials)
-    a, b = k + prior[0], n - k + prior[1]
-    below = np.full(k.shape, (1 - level) / 2)
-    if kind == "highest-density":
-        below = _tail_below_densest(a, b, level)
-    return special.betaincinv(a, b, below), special.betaincinv(a, b, below + level)
+
+    def bounds(k: FloatArray, n: FloatArray) -> Bounds:
+        a, b = k + prior[0], n - k + prior[1]
+        below = np.full(k.shape, (1 - level) / 2)
+        if kind == "highest-density":
+            below = _tail_below_densest(a, b, level)
+        return special.betaincinv(a, b, below), special.betaincinv(a, b, below + level)
+
+    return _once_each(bounds, *_checked_counts(successes, trials))
 
 
 def _tail_below_densest(a: FloatArray, b: FloatArray, level: float) -> FloatArray:
     """Probability below the shortest interval of Beta(a, b) that holds `level`."""
-    pairs, back = np.unique(np.stack([a.ravel(), b.ravel()]), axis=1, return_inverse=True)
-    a_, b_ = pairs
 
     def log_density(x: FloatArray) -> FloatArray:
-        return np.asarray(special.xlogy(a_ - 1, x) + special.xlog1py(b_ - 1, -x))
+        return np.asarray(special.xlogy(a - 1, x) + special.xlog1py(b - 1, -x))
 
     def tilt(below: FloatArray) -> FloatArray:
         # At the shortest interval both ends have the same density.
-        low, high = (special.betaincinv(a_, b_, p) for p in (below, below + level))
+        low, high = (special.betaincinv(a, b, p) for p in (below, below + level))
         return log_density(low) - log_density(high)
 
-    shortest = bisect(tilt, np.zeros_like(a_), np.full_like(a_, 1 - level))
-    falling, rising = (a_ <= 1) & (b_ > 1), (a_ > 1) & (b_ <= 1)
-    no_single_peak = (a_ <= 1) & (b_ <= 1)
-    below = np.select(
+    shortest = bisect(tilt, np.zeros_like(a), np.full_like(a, 1 - level))
+    falling, rising = (a <= 1) & (b > 1), (a > 1) & (b <= 1)
+    no_single_peak = (a <= 1) & (b <= 1)
+    return np.select(
         [falling, rising, no_single_peak], [0.0, 1 - level, (1 - level) / 2], default=shortest
     )
-    return below[back].reshape(a.shape)
+
+
+def _once_each(
+    bounds: Callable[[FloatArray, FloatArray], Bounds], k: FloatArray, n: FloatArray
+) -> Bounds:
+    """Bounds for every pair of counts, computed once for those that are equal."""
+    pairs, back = np.unique(k + 1j * n, return_inverse=True)
+    low, high = bounds(pairs.real, pairs.imag)
+    return low[back].reshape(k.shape), high[back].reshape(k.shape)
 
 
 def bisect(

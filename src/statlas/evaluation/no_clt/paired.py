@@ -12,7 +12,7 @@ from scipy import special
 from scipy.interpolate import CubicSpline
 
 from statlas.evaluation.no_clt.comparison import Comparison
-from statlas.evaluation.no_clt.intervals import UNIFORM, FloatArray, Prior
+from statlas.evaluation.no_clt.intervals import JEFFREYS, UNIFORM, FloatArray, Prior
 from statlas.evaluation.no_clt.quadrature import mixture_quantile
 
 CorrelationPrior = Literal["positive", "uniform"]
@@ -46,7 +46,8 @@ def paired_comparison(
     level
         Posterior probability of the intervals.
     prior
-        Parameters of the Beta prior of A and of B.
+        Parameters of the Beta prior of A and of B, at least 1/2: below that nearly all of the
+        prior lies at 0 and 1, outside the grid.
     correlation
         ``"positive"``: (rho + 1) / 2 ~ Beta(4, 2), as questions tend to be hard for both;
         ``"uniform"``: rho uniform on (-1, 1).
@@ -71,6 +72,8 @@ def paired_comparison(
     )
     if np.any(tables < 0) or np.any(tables.sum(axis=1) < 1):
         raise ValueError("counts must not be negative, and their sum at least 1")
+    if min(prior) < min(JEFFREYS):
+        raise ValueError(f"both parameters of the prior must be at least 1/2; got {prior}")
     rows = np.array([_compare_table(table, level, prior, correlation) for table in tables])
     batch = Comparison(**{spec.name: rows[:, i] for i, spec in enumerate(fields(Comparison))})
     return batch[back.ravel()].reshape(shape)

@@ -153,10 +153,10 @@ def small_sample_comparison(
         Option(help="prior of the paired correlation: mostly positive, or uniform"),
     ] = "positive",
     prior_right: Annotated[
-        float, Option(ge=0.1, le=1000, help="first parameter of the Beta prior of a model's share")
+        float, Option(ge=0.5, le=1000, help="first parameter of the Beta prior of a model's share")
     ] = 1.0,
     prior_wrong: Annotated[
-        float, Option(ge=0.1, le=1000, help="second parameter of the Beta prior of a model's share")
+        float, Option(ge=0.5, le=1000, help="second parameter of the Beta prior of a model's share")
     ] = 1.0,
 ) -> SmallSampleComparison:
     """Compare models on few questions: intervals that hold there, and who is better how surely.
