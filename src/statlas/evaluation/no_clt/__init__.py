@@ -8,7 +8,9 @@ Use when     answers are right or wrong and there are fewer than a few hundred q
              thousands of independent questions, where plain standard errors agree and are simpler.
 Assumes      questions are independent draws from those one cares about, or come in clusters that
              are; within a cluster answers are independent given the cluster's own success
-             probability. The prior matters when there are very few questions.
+             probability. The prior matters when there are very few questions: credible intervals
+             cover at their level on average over it, but over true scores of 0.95 to 1 alone and
+             30 questions those of the uniform prior cover 0.92, Wilson's 0.95, the normal 0.49.
 Notation     successes = k, trials = n; level = 1 - alpha; prior = (a, b) of theta ~ Beta(a, b),
              posterior Beta(a + k, b + n - k) (Section 3.1)
              clusters (3.2): theta_t ~ Beta(d theta, d (1 - theta)), d ~ Gamma(1, 1); successes and
@@ -26,11 +28,12 @@ Departs      Nothing is sampled. The paper draws from prior or posterior and res
              number at 30 questions and 0.1 % at 300.
              Bivariate normal probabilities are right to 4e-6, where that library approximates them
              to 1e-3.
-             The paper's paired experiments take rho as uniform, its library mostly positive; the
-             latter is the default, `correlation="uniform"` the former.
-             The paper is silent on clustered comparisons: here two hierarchical posteriors are
-             taken as independent, which ignores the pairing rather than the clusters. It is silent
-             on the bounds: all are equal-tailed; `beta_interval` offers highest density too.
+             The paper's own text was not at hand; settings and priors are those of its two public
+             code repositories. The paired experiments there take rho as uniform, the library as
+             mostly positive; the latter is the default, `correlation="uniform"` the former. All
+             intervals are equal-tailed as there; `beta_interval` offers highest density too.
+             Neither compares models on clustered questions: here two hierarchical posteriors are
+             taken as independent, which ignores the pairing rather than the clusters.
              Clopper and Pearson's mid-p variant is added.
 Reference    Bowyer, Aitchison and Ivanova (2025), Position: Don't Use the CLT in LLM Evals With
              Fewer Than a Few Hundred Datapoints, arXiv:2503.01747, Section 3.

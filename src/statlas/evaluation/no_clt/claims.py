@@ -79,7 +79,7 @@ def wilson_covers(rng: np.random.Generator, interval: Interval) -> float:
     "no-clt",
     says="for strong models, with true scores above 0.95, normal intervals from 30 questions "
     "miss far more often than they say",
-    where="Sections 2 and 3.1",
+    where="Section 3.1",
     expect=Below(0.7),
     unit=_UNIT,
     subject=clt_interval,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from statlas.evaluation.no_clt.intervals import UNIFORM, Bounds, FloatArray, Prior, bisect
@@ -43,6 +43,22 @@ class Comparison:
         """The comparisons at an index of the batch."""
         parts = {spec.name: getattr(self, spec.name)[index] for spec in fields(self)}
         return Comparison(**parts)
+
+    def exchanged(self, where: NDArray[np.bool_]) -> Comparison:
+        """The comparisons with A and B exchanged where asked for."""
+        other = Comparison(
+            probability=1 - self.probability,
+            difference=-self.difference,
+            difference_low=-self.difference_high,
+            difference_high=-self.difference_low,
+            odds_ratio=1 / self.odds_ratio,
+            odds_ratio_low=1 / self.odds_ratio_high,
+            odds_ratio_high=1 / self.odds_ratio_low,
+            resolution=self.resolution,
+        )
+        names = [spec.name for spec in fields(self)]
+        pick = {n: np.where(where, getattr(other, n), getattr(self, n)) for n in names}
+        return Comparison(**pick)
 
     def reshape(self, shape: tuple[int, ...]) -> Comparison:
         """The same comparisons as a batch of another shape."""

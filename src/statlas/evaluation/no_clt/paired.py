@@ -55,7 +55,8 @@ def paired_comparison(
     Notes
     -----
     The posterior is integrated over (mu_A + mu_B) / 2, mu_A - mu_B and arcsin(rho) on a grid
-    around its centre; nothing is sampled. Equal tables are computed once.
+    around its centre; nothing is sampled. Equal tables, and tables that differ by an exchange of
+    the models, are computed once.
 
     Examples
     --------
@@ -67,16 +68,17 @@ def paired_comparison(
         *(np.asarray(c, dtype=float) for c in (both, only_a, only_b, neither))
     )
     shape = counts[0].shape
-    tables, back = np.unique(
-        np.stack([c.ravel() for c in counts], axis=1), axis=0, return_inverse=True
-    )
+    given = np.stack([c.ravel() for c in counts], axis=1)
+    turned = given[:, 2] > given[:, 1]
+    given[turned] = given[turned][:, [0, 2, 1, 3]]
+    tables, back = np.unique(given, axis=0, return_inverse=True)
     if np.any(tables < 0) or np.any(tables.sum(axis=1) < 1):
         raise ValueError("counts must not be negative, and their sum at least 1")
     if min(prior) < min(JEFFREYS):
         raise ValueError(f"both parameters of the prior must be at least 1/2; got {prior}")
     rows = np.array([_compare_table(table, level, prior, correlation) for table in tables])
     batch = Comparison(**{spec.name: rows[:, i] for i, spec in enumerate(fields(Comparison))})
-    return batch[back.ravel()].reshape(shape)
+    return batch[back.ravel()].exchanged(turned).reshape(shape)
 
 
 def _compare_table(
