@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from statlas.core import InputError, Table
+from statlas.core.runs import read_run_sizes
 from statlas.scaling.kaplan_chinchilla.accounting import (
     Counted,
     Counting,
@@ -57,21 +58,11 @@ def read_runs(table: Table, units: tuple[float, float, float], counted: Counted)
     InputError
         Without tokens and compute, or where shapes take more weights than there are.
     """
-    parameters = table.number("parameters") * units[0]
-    if not (table.has("tokens") or table.has("compute")):
-        raise InputError(
-            "neither a column of tokens nor one of compute was found",
-            remedy="name one with tokens=COLUMN or compute=COLUMN",
-        )
-    compute = table.number("compute") * units[2] if table.has("compute") else None
-    tokens = table.number("tokens") * units[1] if table.has("tokens") else None
-    if tokens is None:
-        assert compute is not None
-        tokens = compute / (6 * parameters)
-    given = 6 * parameters if compute is None else compute / tokens
-    ratio = np.nan
-    if compute is not None and table.has("tokens"):
-        ratio = float(np.median(compute / (6 * parameters * tokens)))
+    sizes = read_run_sizes(table, *units)
+    parameters, tokens = sizes.parameters, sizes.tokens
+    given = sizes.compute / tokens
+    both = table.has("tokens") and table.has("compute")
+    ratio = sizes.flops_ratio if both else np.nan
     tuning, tunings = _tunings(table)
     setting, settings = np.zeros(table.n_rows, dtype=np.int64), [""]
     if table.has("setting"):

@@ -13,7 +13,6 @@ from statlas.core import (
     Example,
     InputError,
     Notice,
-    Number,
     Option,
     OptionError,
     Result,
@@ -26,6 +25,21 @@ from statlas.core import (
 from statlas.core.numerics.laws import CHINCHILLA, Extrapolation, extrapolation_check
 from statlas.core.numerics.laws.uncertainty import percentile_interval
 from statlas.core.rng import Rng
+from statlas.core.runs import (
+    BATCH_SIZE,
+    COMPUTE,
+    CONTEXT,
+    DEPTH,
+    LEARNING_RATE,
+    LOSS,
+    PARAMETERS,
+    TOKENS,
+    VOCABULARY,
+    WIDTH,
+    ComputeUnit,
+    ParametersUnit,
+    TokensUnit,
+)
 from statlas.scaling.kaplan_chinchilla.accounting import Counted
 from statlas.scaling.kaplan_chinchilla.estimates import (
     Estimate,
@@ -90,45 +104,16 @@ def compute_optimal_exponent(
     runs: Annotated[
         Table,
         Roles(
-            parameters=Number(
-                gt=0,
-                help="weights of the model",
-                aliases=("N", "n_params", "params", "model_size", "size", "num_params"),
-            ),
-            loss=Number(
-                gt=0,
-                varies=True,
-                help="loss of the run, such as nats a token",
-                aliases=("L", "val_loss", "test_loss", "final_loss", "eval_loss", "train_loss"),
-            ),
-            tokens=Number(
-                gt=0,
-                optional=True,
-                help="tokens trained on",
-                aliases=("D", "n_tokens", "training_tokens", "data", "num_tokens", "tokens_seen"),
-            ),
-            compute=Number(
-                gt=0,
-                optional=True,
-                help="floating-point operations of the training",
-                aliases=("C", "flops", "flop", "training_flop", "training_flops", "budget"),
-            ),
-            width=Number(
-                gt=0, optional=True, help="width of the model", aliases=("d_model", "hidden_size")
-            ),
-            depth=Number(
-                gt=0, optional=True, help="number of blocks", aliases=("n_layers", "layers")
-            ),
-            vocabulary=Number(
-                gt=0, optional=True, help="symbols of the last layer", aliases=("vocab_size",)
-            ),
-            context=Number(
-                gt=0, optional=True, help="tokens a sequence", aliases=("seq_len", "n_ctx")
-            ),
-            learning_rate=Number(
-                gt=0, optional=True, help="learning rate", aliases=("lr", "peak_lr")
-            ),
-            batch_size=Number(gt=0, optional=True, help="batch size", aliases=("bs", "batch")),
+            parameters=PARAMETERS,
+            loss=LOSS,
+            tokens=TOKENS,
+            compute=COMPUTE,
+            width=WIDTH,
+            depth=DEPTH,
+            vocabulary=VOCABULARY,
+            context=CONTEXT,
+            learning_rate=LEARNING_RATE,
+            batch_size=BATCH_SIZE,
             setting=Category(
                 optional=True,
                 help="kind of training that is analysed by itself, such as the warm-up",
@@ -185,15 +170,9 @@ def compute_optimal_exponent(
         float | None,
         Option(ge=0, help="standard deviation of log(loss) of one run; estimated by default"),
     ] = None,
-    parameters_unit: Annotated[
-        float, Option(gt=0, help="parameters in one unit of the column, such as 1e9")
-    ] = 1.0,
-    tokens_unit: Annotated[
-        float, Option(gt=0, help="tokens in one unit of the column, such as 1e12")
-    ] = 1.0,
-    compute_unit: Annotated[
-        float, Option(gt=0, help="FLOP in one unit of the column, such as 1e21")
-    ] = 1.0,
+    parameters_unit: ParametersUnit = 1.0,
+    tokens_unit: TokensUnit = 1.0,
+    compute_unit: ComputeUnit = 1.0,
     draws: Annotated[int, Option(ge=50, le=20_000, help="bootstrap draws")] = 400,
     rng: Rng = None,
 ) -> ComputeOptimal:
