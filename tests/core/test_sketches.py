@@ -40,7 +40,7 @@ def test_rows_are_orthogonal(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_mean_of_sts_is_the_identity(kind):
-    """An entry of the mean of 2,000 has a standard deviation of at most 0.013; the bound is nine."""
+    """An entry of the mean has a standard deviation of at most 0.013; the bound is nine of them."""
     rng = np.random.default_rng(3)
     matrices = [matrix_of(make_sketch(kind, 6, 12, rng=rng)) for _ in range(2000)]
     mean = np.mean([matrix.T @ matrix for matrix in matrices], axis=0)
