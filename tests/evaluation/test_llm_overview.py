@@ -20,7 +20,6 @@ from statlas.evaluation.llm_overview import (
     green_list_test,
     green_pairs,
     guide,
-    methods,
     rectified_mean,
     tour,
 )
@@ -218,14 +217,6 @@ def test_marked_text_has_the_green_share_of_its_boost_and_is_found():
 def test_green_list_test_refuses_what_is_no_text(text):
     with pytest.raises(InputError):
         green_list_test(text, 1)
-
-
-@pytest.mark.parametrize(
-    ("n", "level", "rank"), [(9, 0.9, 9), (15, 0.9, 15), (20, 0.9, 19), (99, 0.95, 95)]
-)
-def test_conformal_cut_is_the_order_statistic(n, level, rank):
-    scores = np.random.default_rng(0).permutation(np.arange(1, n + 1))
-    assert methods.conformal_cut(scores, level) == rank
 
 
 def test_conformal_sets_with_too_few_checked_answers_hold_everything():

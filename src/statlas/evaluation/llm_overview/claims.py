@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from statlas.core import Twin, Within, claim
+from statlas.core.numerics.conformal import conformal_quantile
 from statlas.evaluation.llm_overview.methods import (
     MeanInterval,
     WatermarkTest,
-    conformal_cut,
     green_list_test,
     rectified_mean,
 )
@@ -78,7 +78,7 @@ def _plain_quantile(scores: FloatArray, level: float) -> float:
     where="the part on uncertainty; conformal prediction",
     expect=Within(0.9, 0.9 + 1 / 16),
     unit="share of new questions whose set holds the right answer, nominal 0.9",
-    subject=conformal_cut,
+    subject=conformal_quantile,
     twin=Twin("quantile without the correction for finite samples", _plain_quantile),
     quick=60,
     full=600,

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtrc, stdtrit
 
 from statlas.core import InputError
+from statlas.core.numerics.conformal import conformal_quantile
 
 FloatArray = NDArray[np.float64]
 
@@ -182,20 +183,8 @@ def conformal_sets(
     if not 0 < level < 1:
         raise InputError(f"the level must be between 0 and 1; got {level}")
     scores = 1 - checked[np.arange(len(checked)), right]
-    inside: NDArray[np.bool_] = 1 - new <= conformal_cut(scores, level)
+    inside: NDArray[np.bool_] = 1 - new <= conformal_quantile(scores, level)
     return inside
-
-
-def conformal_cut(scores: ArrayLike, level: float) -> float:
-    """The ceil((n + 1) level)-th smallest score, infinite where there are too few scores.
-
-    >>> conformal_cut([0.3, 0.1, 0.2], 0.5), conformal_cut([0.3, 0.1, 0.2], 0.9)
-    (0.2, inf)
-    """
-    ordered = np.sort(np.asarray(scores, dtype=float))
-    # The subtraction keeps (9 + 1) * 0.9 at 9 although the product may be rounded upwards.
-    rank = int(np.ceil((len(ordered) + 1) * level - 1e-9))
-    return float(ordered[rank - 1]) if rank <= len(ordered) else float("inf")
 
 
 # --- labels made by a model --------------------------------------------------------------------
