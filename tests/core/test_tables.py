@@ -325,6 +325,32 @@ def test_errors_in_a_wide_table_name_the_users_column(column: list[Any], message
         build_table(WIDE | {"k": column}, LONG_OR_WIDE)
 
 
+def test_listed_columns_are_those_of_a_wide_table_that_count() -> None:
+    data = WIDE | {"date": ["u", "v"], "rank": [7, 8]}
+    levels = [name for name in WIDE if name != "question"]
+    for listed in (levels, ",".join(levels)):
+        assert cells(data, columns={"score": listed}) == cells(WIDE)
+    with pytest.raises(InputError, match="a second column for the role 'score'"):
+        build_table(data, LONG_OR_WIDE, {"score": levels}, layout="long")
+    with pytest.raises(InputError, match="list those that count: score=COLUMN"):
+        build_table(data, LONG_OR_WIDE)
+    with pytest.raises(InputError, match="'no': there is no such column"):
+        build_table(data, LONG_OR_WIDE, {"score": [levels[0], "no"]})
+
+
+def test_gaps_that_the_method_fills_are_kept() -> None:
+    roles = Roles(size=Number(gt=0), tokens=Number(gt=0, gaps=True, integer=True))
+    data = {"size": [1.0, 2.0, None], "tokens": [None, 3.0, 4.0]}
+    with pytest.raises(InputError, match=r"'tokens': 1 of 3 values .*leave them to the method"):
+        build_table(data | {"size": [1, 2, 3]}, roles)
+    table = build_table(data, roles, missing="drop")
+    np.testing.assert_array_equal(table.number("tokens"), [np.nan, 3.0])
+    assert [(item.rows, "'size'" in item.reason) for item in table.set_aside] == [(1, True)]
+    for wrong, rule in ((np.inf, "finite"), (-1.0, "above 0"), (2.5, "whole")):
+        with pytest.raises(InputError, match=f"'tokens': values must be {rule}"):
+            build_table(data | {"tokens": [None, wrong, 4.0]}, roles, missing="drop")
+
+
 def test_missing_cells_of_a_wide_table_are_dropped_one_by_one() -> None:
     for kind in ("float64", "Float64"):
         frame = pd.DataFrame(WIDE | {"k": pd.Series([None, 0], dtype=kind)})

@@ -32,7 +32,7 @@ from statlas.core.progress import tell
 from statlas.core.results import Result, SetAside
 from statlas.core.rng import resolve_rng
 from statlas.core.roles import Columns, Features, Number, Role, Roles
-from statlas.core.tables import Table, build_table
+from statlas.core.tables import Table, build_table, takes_several
 
 R = TypeVar("R", bound=Result)
 
@@ -192,7 +192,7 @@ class Recipe(Generic[R]):
             if name not in self.options:
                 raise unknown_option(name, [*self.options, *self.roles.names])
         for role, names in columns.items():
-            _check_column_argument(role, names, isinstance(self.roles[role], Columns))
+            _check_column_argument(role, names, takes_several(self.roles, role))
         return columns, check_options(self.options, rest)
 
     def _build_table(

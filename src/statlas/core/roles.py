@@ -44,6 +44,9 @@ class Number(Role):
         Whether fractions are refused.
     varies
         Whether a constant column is refused.
+    gaps
+        Whether ``missing="drop"`` keeps the rows that miss this value, as NaN, because the method
+        handles them and says how many there were.
     """
 
     ge: float | None = None
@@ -52,6 +55,7 @@ class Number(Role):
     lt: float | None = None
     integer: bool = False
     varies: bool = False
+    gaps: bool = False
 
     @property
     def bounds(self) -> Option:

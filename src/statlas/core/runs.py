@@ -10,6 +10,7 @@ in plain numbers: parameters, tokens, floating-point operations (FLOP), no logar
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -64,6 +65,24 @@ ParametersUnit = Annotated[
 ]
 TokensUnit = Annotated[float, Option(gt=0, help="tokens in one unit of the column, such as 1e12")]
 ComputeUnit = Annotated[float, Option(gt=0, help="FLOP in one unit of the column, such as 1e21")]
+
+
+_LETTERS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+
+
+def unit_in_name(column: str) -> float:
+    """The unit that a column's name states in brackets, 1 where it states none.
+
+    Examples
+    --------
+    >>> unit_in_name("#Params (B)"), unit_in_name("FLOPs (1E21)"), unit_in_name("tokens")
+    (1000000000.0, 1e+21, 1.0)
+    """
+    found = re.search(r"[(\[]\s*([kmbt]|1e\d+)\s*[)\]]\s*$", column.strip(), re.IGNORECASE)
+    if found is None:
+        return 1.0
+    text = found.group(1).lower()
+    return _LETTERS[text] if text in _LETTERS else float(text)
 
 
 @dataclass(frozen=True)

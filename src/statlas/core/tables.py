@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -123,9 +123,11 @@ def build_table(
     roles
         What the recipe needs.
     columns
-        Column name chosen by the user for a role, overriding the match by name.
+        Column name chosen by the user for a role, overriding the match by name. For roles that can
+        be read wide, several columns for the values are the columns of a wide table that count.
     missing
-        ``"refuse"`` raises on a missing value, ``"drop"`` sets its row aside and counts it.
+        ``"refuse"`` raises on a missing value, ``"drop"`` sets its row aside and counts it, or
+        leaves it NaN where the role has gaps that the method fills.
     layout
         For roles that can be read wide: force one reading instead of recognising it.
 
@@ -143,7 +145,7 @@ def build_table(
         frame, chosen, notice = _melt(frame, roles, chosen, missing)
         notices = (*notices, notice)
     matched = _match_roles(frame, roles, chosen)
-    keep, set_aside = _apply_missing_policy(frame, matched, missing)
+    keep, set_aside = _apply_missing_policy(frame, matched, missing, _with_gaps(roles))
     used = frame if keep is None else frame.loc[keep]
     _check_size(len(used), roles.min_rows, set_aside)
     numbers, factors, matrices, mixed = _read_columns(used, roles, matched)
@@ -214,7 +216,7 @@ def _chosen_columns(frame: pd.DataFrame, roles: Roles, given: RoleColumns) -> di
     chosen: dict[str, list[str]] = {}
     owner: dict[str, str] = {}
     for role, names in given.items():
-        listed = _listed_names(names, frame, isinstance(roles[role], Columns))
+        listed = _listed_names(names, frame, takes_several(roles, role))
         for name in listed:
             if name not in frame.columns:
                 raise _unknown_column(name, frame, role)
@@ -227,6 +229,12 @@ def _chosen_columns(frame: pd.DataFrame, roles: Roles, given: RoleColumns) -> di
             owner[name] = role
         chosen[role] = listed
     return chosen
+
+
+def takes_several(roles: Roles, role: str) -> bool:
+    """Whether a role may be given several columns: also the values of a table that may be wide."""
+    is_value = roles.wide is not None and role == roles.wide.values
+    return is_value or isinstance(roles[role], Columns)
 
 
 def _listed_names(names: str | Sequence[str], frame: pd.DataFrame, several: bool) -> list[str]:
@@ -376,8 +384,15 @@ def _reads_wide(
 ) -> bool:
     """A table is wide when no column plays the part of the levels or of the values."""
     assert roles.wide is not None
-    if layout != "auto":
-        return layout == "wide"
+    several = chosen.get(roles.wide.values, [])[1:]
+    if several and layout == "long":
+        raise InputError(
+            f"is a second column for the role {roles.wide.values!r}; a long table has one",
+            column=several[0],
+            remedy="leave out layout='long', or name one column",
+        )
+    if layout != "auto" or several:
+        return layout != "long"
     names = (roles.wide.columns, roles.wide.values)
     return not any(
         role in chosen or _find_by_name(frame, role, roles[role], set()) for role in names
@@ -393,6 +408,9 @@ def _melt(
     """Turn a wide table into the long one the roles describe."""
     wide = roles.wide
     assert wide is not None
+    listed = chosen.get(wide.values, [])
+    if len(listed) > 1:
+        chosen = {role: names for role, names in chosen.items() if role != wide.values}
     for role in (wide.columns, wide.values):
         if role in chosen:
             raise InputError(
@@ -408,7 +426,7 @@ def _melt(
         if (name := _find_by_name(frame, role, rule, taken)) is not None:
             kept[role] = [name]
             taken.add(name)
-    levels = [name for name in frame.columns if name not in taken]
+    levels = listed if len(listed) > 1 else [name for name in frame.columns if name not in taken]
     for name in levels:
         if not _is_numeric(frame[name]):
             raise InputError(
@@ -416,7 +434,8 @@ def _melt(
                 f"{_kind_of(frame[name])}",
                 column=name,
                 remedy=f"for a long table name the columns, for example {wide.values}=COLUMN "
-                f"and {wide.columns}=COLUMN; for a wide one remove this column",
+                f"and {wide.columns}=COLUMN; for a wide one remove this column, or list those "
+                f"that count: {wide.values}=COLUMN,COLUMN",
             )
     if not levels:
         raise InputError(
@@ -491,13 +510,21 @@ def _reads_as_number(text: str) -> bool:
     return True
 
 
+def _with_gaps(roles: Roles) -> set[str]:
+    """Roles whose missing values the method fills itself, where the user lets it."""
+    return {role for role, rule in roles if isinstance(rule, Number) and rule.gaps}
+
+
 def _apply_missing_policy(
-    frame: pd.DataFrame, matched: dict[str, list[str]], policy: MissingPolicy
+    frame: pd.DataFrame,
+    matched: dict[str, list[str]],
+    policy: MissingPolicy,
+    with_gaps: Collection[str] = (),
 ) -> tuple[NDArray[np.bool_] | None, tuple[SetAside, ...]]:
     """Rows to keep (None for all), and the rows set aside per column with a missing value."""
     keep: NDArray[np.bool_] | None = None
     aside: list[SetAside] = []
-    for names in matched.values():
+    for role, names in matched.items():
         for name in names:
             absent = frame[name].isna().to_numpy()
             count = int(absent.sum())
@@ -508,8 +535,12 @@ def _apply_missing_policy(
                     f"{count} of {len(frame)} values are missing (first in row "
                     f"{int(absent.argmax()) + 1})",
                     column=name,
-                    remedy="fill them in, or set those rows aside with missing='drop'",
+                    remedy="fill them in, or leave them to the method with missing='drop'"
+                    if role in with_gaps
+                    else "fill them in, or set those rows aside with missing='drop'",
                 )
+            if role in with_gaps:
+                continue
             keep = np.ones(len(frame), dtype=bool) if keep is None else keep
             newly = int((absent & keep).sum())
             keep &= ~absent
@@ -587,9 +618,10 @@ def _read_numbers(column: pd.Series[Any], rule: Number) -> NDArray[np.float64]:
         )
     # A copy: a view would let a recipe write to the user's frame.
     values = column.to_numpy(dtype=np.float64, copy=True)
-    _refuse_where(~np.isfinite(values), values, name, "finite")
+    good = np.isfinite(values) | (np.isnan(values) & rule.gaps)
+    _refuse_where(~good, values, name, "finite")
     if rule.integer:
-        _refuse_where(values != np.round(values), values, name, "whole numbers")
+        _refuse_where(np.abs(values - np.round(values)) > 0, values, name, "whole numbers")
     bounds = rule.bounds
     if bounds.range_text():
         bad = np.zeros(len(values), dtype=bool)
