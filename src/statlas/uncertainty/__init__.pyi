@@ -1,0 +1,1 @@
+from .ece_interval import calibration_error as calibration_error
