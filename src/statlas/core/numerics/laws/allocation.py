@@ -39,6 +39,8 @@ def compute_optimal(
     compute: ArrayLike,
     *,
     flops_per_token: Callable[[FloatArray], FloatArray] | None = None,
+    overhead: Callable[[FloatArray], FloatArray] | None = None,
+    most_data: float = np.inf,
     sizes: tuple[float, float] | None = None,
 ) -> Allocation:
     """Size and data with the least loss for each budget, for each set of parameters.
@@ -53,6 +55,11 @@ def compute_optimal(
         Budgets in floating-point operations, shape (n_budgets,).
     flops_per_token
         Cost of a token for a model of size N; 6 N by default.
+    overhead
+        Operations that a model of size N takes from the budget besides training, such as those
+        of serving it; none by default.
+    most_data
+        Tokens that there are; what they leave of the budget is not spent.
     sizes
         Sizes to search; by default 1 parameter to the size at which a single token costs it all.
 
@@ -70,6 +77,11 @@ def compute_optimal(
     if not np.all(budgets > 0):
         raise InputError("compute budgets must be above 0")
     cost = flops_per_token or (lambda size: FLOPS_PER_PARAMETER_AND_TOKEN * size)
+
+    def affordable(size: FloatArray, budget: FloatArray) -> FloatArray:
+        left = budget if overhead is None else budget - overhead(size)
+        return np.minimum(left / cost(size), most_data)
+
     n_fits, n_budgets = len(natural), len(budgets)
     low, high = sizes if sizes is not None else (1.0, float(budgets.max()) / 6)
     lower = np.full((n_fits, n_budgets), np.log(low))
@@ -83,7 +95,7 @@ def compute_optimal(
             lower[..., None] + shares[: _GRID if zoom == 0 else None] * (upper - lower)[..., None]
         )
         flat = grid.reshape(n_fits * n_budgets, -1)
-        losses = _losses(law, repeated, flat, spent / cost(np.exp(flat)))
+        losses = _losses(law, repeated, flat, affordable(np.exp(flat), spent))
         at = losses.argmin(axis=1)
         rows = np.arange(len(flat))
         lower = flat[rows, np.maximum(at - 1, 0)].reshape(n_fits, n_budgets)
@@ -91,7 +103,7 @@ def compute_optimal(
         best = flat[rows, at].reshape(n_fits, n_budgets)
         shares = np.linspace(0, 1, 9)
     size = np.exp(best)
-    data = budgets / cost(size)
+    data = affordable(size, budgets)
     loss = losses.min(axis=1).reshape(n_fits, n_budgets)
     inside = (best > first[0] + 1e-6) & (best < first[1] - 1e-6)
     return Allocation(size, data, loss, inside)
@@ -100,10 +112,10 @@ def compute_optimal(
 def _losses(law: Law, natural: FloatArray, log_size: FloatArray, data: FloatArray) -> FloatArray:
     """The law where each fit has inputs of its own, shape (n_fits, n_points)."""
     parameters = {name: natural[:, [place]] for place, name in enumerate(law.names)}
-    inputs = {"N": np.exp(log_size), "log N": log_size, "D": data, "log D": np.log(data)}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # a size that leaves nothing for data has no loss
+        inputs = {"N": np.exp(log_size), "log N": log_size, "D": data, "log D": np.log(data)}
         value, _ = law.formula(parameters, inputs)
-    return np.where(np.isfinite(value), value, np.inf)
+    return np.where(np.isfinite(value) & (data > 0), value, np.inf)
 
 
 def power_allocation(
