@@ -179,7 +179,8 @@ class Problem:
             target, root = self.observed, np.sqrt(self.weights)
         target, root = np.broadcast_to(target, shape), np.broadcast_to(root, shape)
         size = np.sqrt(np.einsum("frk,frk->fk", basis, basis) / shape[1])
-        basis = basis / size[:, None, :] * root[:, :, None]
+        with np.errstate(divide="ignore", invalid="ignore"):  # a term may vanish at a start
+            basis = basis / size[:, None, :] * root[:, :, None]
         level = np.sqrt(np.mean(target**2, axis=1))
         solved = _positive_least_squares(basis, target * root, 1e-3 * level, law.is_log[places])
         answer = coordinates.copy()
