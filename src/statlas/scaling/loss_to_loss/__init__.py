@@ -28,8 +28,8 @@ Departs      Forms, objective, pairing and offsets are those of the authors' not
              The laws fitted to the few points alone, which those are compared with, are degenerate:
              ours end at lower objectives and other R squared (0.81 to 0.97, printed 0.45 to 0.98).
              For the 3.3-billion runs at 20 times the compute the mean errors of four test losses
-             are those printed (1.6, 10.2, 2.8 and 6.4 % by train-to-test, 1.2, 17.6, 22.9 and 6.4 %
-             by test-to-test; printed 23.1 for the third).
+             are those printed (1.6, 10.2, 2.8 and 6.4 % by train-to-test, 1.2, 17.6, 23.1 and 6.4 %
+             by test-to-test).
              Added here: intervals, by drawing trainings (of equal size and seed together) and
              fitting laws and relation to each draw; pairs by seed, repeats averaged; pairing by
              compute takes the best run of each at equal compute. The few pairs of the trial are

@@ -143,18 +143,33 @@ def fit_relation(
 
 
 def _starts(pairs: Pairs, e0: FloatArray, log_top: float) -> FloatArray:
-    """The best few of a grid of E0 and kappa, K and E1 by least squares at each."""
-    offset, kappa = (grid.ravel() for grid in np.meshgrid(e0, np.geomspace(0.1, 5.0, 40)))
-    power = (pairs.first - offset[:, None]) ** kappa[:, None]
+    """The best few of a grid of E0 and kappa, K and E1 by least squares at each.
+
+    With one E0 the grid is narrowed around the best kappa, so that the start is all but the end.
+    """
+    kappa, best = np.geomspace(0.1, 5.0, 40), np.empty((0, 4))
+    for _ in range(7 if len(e0) == 1 else 1):
+        offset, power = (grid.ravel() for grid in np.meshgrid(e0, kappa))
+        found, errors = _solve_linear(pairs, offset, power, np.exp(log_top))
+        best = found[np.argsort(errors, kind="stable")[:4]]
+        centre = int(np.argmin(errors)) // len(e0)
+        kappa = np.linspace(kappa[max(centre - 1, 0)], kappa[min(centre + 1, len(kappa) - 1)], 15)
+    return best[:1] if len(e0) == 1 else best
+
+
+def _solve_linear(
+    pairs: Pairs, e0: FloatArray, kappa: FloatArray, top: float
+) -> tuple[FloatArray, FloatArray]:
+    """K > 0 and E1 in (0, top) by least squares, with the squares left, at each E0 and kappa."""
+    power = (pairs.first - e0[:, None]) ** kappa[:, None]
     centred = power - power.mean(axis=1, keepdims=True)
     second = pairs.second - pairs.second.mean()
     k = np.maximum(centred @ second / np.einsum("fr,fr->f", centred, centred), 1e-9)
-    e1 = np.clip(pairs.second.mean() - k * power.mean(axis=1), 2e-6, np.exp(log_top))
+    e1 = np.clip(pairs.second.mean() - k * power.mean(axis=1), 2e-6, top)
     squares = np.einsum("fr,fr->f", power, power)
     k = np.maximum(np.einsum("fr,fr->f", power, pairs.second - e1[:, None]) / squares, 1e-9)
     errors = np.sum((k[:, None] * power + e1[:, None] - pairs.second) ** 2, axis=1)
-    best = np.argsort(errors, kind="stable")[:4]
-    return np.column_stack([k, kappa, offset, e1])[best]
+    return np.column_stack([k, kappa, e0, e1]), errors
 
 
 # --- draws ----------------------------------------------------------------------------------------
@@ -295,7 +310,7 @@ class Laws:
         Number of starts of a fit.
     """
 
-    def __init__(self, form: Form = "kaplan", n_starts: int = 24):
+    def __init__(self, form: Form = "kaplan", n_starts: int = 96):
         self.form, self.n_starts = form, n_starts
         self._known: dict[bytes, LawFit | None] = {}
 

@@ -81,7 +81,7 @@ def extrapolate(
     if second is not None:
         cheap = _up_to(second, cut)
         plain = fit_law(
-            SATURATING_POWER_LAW, {"x": cheap.compute}, cheap.loss, HUBER, n_starts=24, rng=0
+            SATURATING_POWER_LAW, {"x": cheap.compute}, cheap.loss, HUBER, n_starts=96, rng=0
         )
         by_method["law of compute"] = plain.predict({"x": above.compute})
     by_method["straight line"] = straight_line(below, above.first)

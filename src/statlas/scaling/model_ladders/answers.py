@@ -83,7 +83,7 @@ def answer_task(
     try:
         test = backtest(
             task.ladder, held_out, rules, level=level, n_draws=min(draws, 100), resample=resample,
-            n_starts=48, rng=rng,
+            rng=rng,
         )  # fmt: skip
     except InputError:
         test = None

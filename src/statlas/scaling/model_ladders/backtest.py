@@ -62,7 +62,9 @@ class Rules:
 # --- one step, and other first steps --------------------------------------------------------------
 
 
-def fit_one_step(law: Law, ladder: Ladder, n_starts: int = 96) -> LawFit:
+def fit_one_step(
+    law: Law, ladder: Ladder, n_starts: int = 96, starts: ArrayLike | None = None
+) -> LawFit:
     """Accuracy straight from size and tokens, by Huber's function (1e-3) as the paper's code does.
 
     Residuals are logarithmic, or plain ones where an accuracy is 0.
@@ -70,7 +72,27 @@ def fit_one_step(law: Law, ladder: Ladder, n_starts: int = 96) -> LawFit:
     last = ladder.finals
     objective = HUBER if np.all(last.accuracy > 0) else Objective("linear", huber=1e-3)
     inputs = {"N": last.size, "D": last.tokens}
-    return fit_law(law, inputs, last.accuracy, objective, n_starts=n_starts, rng=0)
+    return fit_law(law, inputs, last.accuracy, objective, n_starts=n_starts, starts=starts, rng=0)
+
+
+def one_step_starts(chain: Chain) -> FloatArray:
+    """Where the one-step sigmoid starts: at the two steps written as one, and as the code does."""
+    first, second = chain.loss.parameters, chain.accuracy.fit.parameters
+    k = second["k"]
+    as_one = {
+        "a": second["a"], "b": second["b"], "E": k * (first["E"] - second["L0"]),
+        "A": k * first["A"], "B": k * first["B"], "alpha": first["alpha"], "beta": first["beta"],
+    }  # fmt: skip
+    code = {
+        "a": -0.75,
+        "b": 1.0,
+        "E": 0.0,
+        "A": np.exp(3),
+        "B": np.exp(5),
+        "alpha": 0.2,
+        "beta": 0.3,
+    }
+    return np.array([[start[name] for name in ONE_STEP_SIGMOID.names] for start in (as_one, code)])
 
 
 def predict_by(
@@ -98,7 +120,8 @@ def predict_by(
     """
     targets, last = {"N": size, "D": tokens}, chain.ladder.finals
     if method == "one-step sigmoid":
-        return fit_one_step(ONE_STEP_SIGMOID, chain.ladder, n_starts).predict(targets)
+        starts = one_step_starts(chain)
+        return fit_one_step(ONE_STEP_SIGMOID, chain.ladder, n_starts, starts).predict(targets)
     if method == "one-step power law":
         return fit_one_step(ONE_STEP_POWER, chain.ladder, n_starts).predict(targets)
     if method == "two steps by compute":

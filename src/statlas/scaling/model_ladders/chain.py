@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from statlas.core import InputError
-from statlas.core.numerics.laws import CHINCHILLA, LawFit, Objective, fit_law
+from statlas.core.numerics.laws import CHINCHILLA, Law, LawFit, Objective, fit_law
 from statlas.core.numerics.laws.problem import Problem
 from statlas.core.numerics.laws.uncertainty import refit
 from statlas.scaling.model_ladders.laws import FloatArray, sigmoid_law
@@ -23,7 +24,7 @@ Resample = Literal["residuals", "runs"]
 HUBER = Objective("log", huber=1e-3)
 SQUARES = Objective("linear")
 FEWEST_FINAL, FEWEST_PAIRS = 6, 6
-_STARTS_ACCURACY = 12
+_STARTS_ACCURACY = 4
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,7 @@ class AccuracyLink:
         law, problem = self.free.law, self.free.problem
         if not self.free.free[law.position("b")]:
             return self.free
-        return fit_law(
-            law, {"L": problem.prepared["L"]}, problem.observed, SQUARES,
-            n_starts=_STARTS_ACCURACY, fixed={"b": self.perfect}, rng=0,
-        )  # fmt: skip
+        return _fit_sigmoid(law, problem.prepared["L"], problem.observed, {"b": self.perfect})
 
     @cached_property
     def fit(self) -> LawFit:
@@ -202,8 +200,31 @@ def accuracy_link(
     if anchor:
         losses, scores = np.append(losses, 0.0), np.append(scores, perfect)
     held = {} if chance is None else {"a": chance - perfect, "b": perfect}
-    fit = fit_law(law, {"L": losses}, scores, SQUARES, n_starts=_STARTS_ACCURACY, fixed=held, rng=0)
-    return AccuracyLink(fit, perfect, anchor)
+    return AccuracyLink(_fit_sigmoid(law, losses, scores, held), perfect, anchor)
+
+
+def _fit_sigmoid(
+    law: Law, losses: FloatArray, scores: FloatArray, held: Mapping[str, float]
+) -> LawFit:
+    """Least squares from the best few of a grid of L0 and k, a and b solved for at each."""
+    ranges = {parameter.name: parameter.start for parameter in law.parameters}
+    middle, slope = (
+        grid.ravel()
+        for grid in np.meshgrid(np.geomspace(*ranges["L0"], 16), np.geomspace(*ranges["k"], 14))
+    )
+    share = expit(slope[:, None] * (losses - middle[:, None]))
+    centred = share - share.mean(axis=1, keepdims=True)
+    a = centred @ (scores - scores.mean()) / np.maximum(np.sum(centred**2, axis=1), 1e-300)
+    if "b" in held:
+        a = share @ (scores - held["b"]) / np.maximum(np.sum(share**2, axis=1), 1e-300)
+    a = np.clip(a, -1.0, -1e-6)
+    b = np.maximum(scores.mean() - a * share.mean(axis=1), 1e-6)
+    if "b" in held:
+        b = np.full_like(b, held["b"])
+    errors = np.sum((a[:, None] * share + b[:, None] - scores) ** 2, axis=1)
+    best = np.argsort(errors, kind="stable")[:_STARTS_ACCURACY]
+    starts = np.column_stack([a, middle, slope, b])[best]
+    return fit_law(law, {"L": losses}, scores, SQUARES, n_starts=0, starts=starts, fixed=held)
 
 
 # --- chained --------------------------------------------------------------------------------------
