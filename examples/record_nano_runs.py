@@ -14,11 +14,11 @@ kept in `nano_runs.parts` and not trained again after an interruption; `--restar
 
 import argparse
 import itertools
-import math
 import os
 import shutil
 import sysconfig
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,15 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from nano_transformers import (
+    SYMBOLS,
+    Shape,
+    checkpoints,
+    encoded,
+    finite,
+    initial_weights,
+    mean_losses,
+)
 from recording import HERE, write_whole
 
 WIDTHS = (4, 6, 8, 12, 16, 24, 32, 48)
@@ -37,7 +46,6 @@ SEEDS = 3
 BUDGETS = 6e10 / 2.0 ** np.arange(7, -1, -1)  # floating-point operations
 MOST_CHARACTERS_A_PARAMETER, FEWEST_STEPS = 500, 12
 HELD_OUT_EVERY, HELD_OUT_SEQUENCES = 12, 128
-ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
 
 # --- the text --------------------------------------------------------------------------------
@@ -45,16 +53,14 @@ ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
 def read_text() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Characters to train on and held-out ones; every twelfth file is held out."""
-    code = {character: number for number, character in enumerate(ALPHABET, start=1)}
-    parts: tuple[list[int], list[int]] = ([], [])
+    parts: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
     for place, path in enumerate(sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))):
         held_out = place % HELD_OUT_EVERY == 0
-        text = path.read_text(encoding="utf-8")
-        parts[held_out].extend(code.get(character, 0) for character in text)
-    return np.array(parts[0]), np.array(parts[1])
+        parts[held_out].append(encoded(path.read_text(encoding="utf-8")))
+    return np.concatenate(parts[0]), np.concatenate(parts[1])
 
 
-# --- a stack of transformers -----------------------------------------------------------------
+# --- the settings ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -67,20 +73,14 @@ class Setting:
     seed: int
 
 
-def head_parameters(width: int) -> int:
-    """Weights of the last layer."""
-    return width * (len(ALPHABET) + 1)
+def shape_of(width: int) -> Shape:
+    """Shape of the transformers of one width."""
+    return Shape(width, BLOCKS, HEADS, CONTEXT)
 
 
-def body_parameters(width: int) -> int:
-    """Weights of the blocks, without embeddings."""
-    return 12 * width**2 * BLOCKS
-
-
-def settings_of(width: int) -> list[Setting]:
+def settings_of(shape: Shape) -> list[Setting]:
     """Every combination of learning rate, warm-up and seed."""
-    n_parameters = body_parameters(width) + head_parameters(width)
-    warmups = {"long": LONG_WARMUP, "short": n_parameters}
+    warmups = {"long": LONG_WARMUP, "short": shape.parameters}
     return [
         Setting(rate, name, tokens, seed)
         for rate, (name, tokens), seed in itertools.product(
@@ -89,143 +89,71 @@ def settings_of(width: int) -> list[Setting]:
     ]
 
 
-def initial_weights(width: int, settings: list[Setting], seed: int) -> dict[str, torch.Tensor]:
-    """Normal weights, of spread 1 / sqrt(inputs); the same for trainings that share a seed."""
-    n_symbols = len(ALPHABET) + 1
-    shapes = {"embedding": (n_symbols, width), "position": (CONTEXT, width)}
-    for block in range(BLOCKS):
-        shapes[f"qkv{block}"] = (width, 3 * width)
-        shapes[f"out{block}"] = (width, width)
-        shapes[f"up{block}"] = (width, 4 * width)
-        shapes[f"down{block}"] = (4 * width, width)
-    shapes["last"] = (width, n_symbols)
-    weights = {}
-    for name, shape in shapes.items():
-        spread = 0.5 if name in ("embedding", "position") else shape[0] ** -0.5
-        drawn = []
-        for setting in settings:
-            key = [seed, setting.seed, width, list(shapes).index(name)]
-            drawn.append(spread * np.random.default_rng(key).standard_normal(shape))
-        weights[name] = torch.tensor(np.array(drawn), dtype=torch.float32, requires_grad=True)
-    return weights
-
-
-def normalised(states: torch.Tensor) -> torch.Tensor:
-    """States divided by their root mean square."""
-    return states * torch.rsqrt(states.square().mean(dim=-1, keepdim=True) + 1e-6)
-
-
-def mean_losses(weights: dict[str, torch.Tensor], symbols: torch.Tensor) -> torch.Tensor:
-    """Nats a character of each model; symbols are (models, sequences, CONTEXT + 1)."""
-    models, sequences = symbols.shape[:2]
-    width = weights["last"].shape[1]
-    stacked = torch.arange(models)[:, None, None]
-    states = weights["embedding"][stacked, symbols[:, :, :-1]] + weights["position"][:, None]
-    states = states.reshape(models, sequences * CONTEXT, width)
-    for block in range(BLOCKS):
-        queries, keys, values = (
-            part.reshape(models * sequences, CONTEXT, HEADS, width // HEADS).transpose(1, 2)
-            for part in (normalised(states) @ weights[f"qkv{block}"]).chunk(3, dim=-1)
-        )
-        mixed = torch.nn.functional.scaled_dot_product_attention(
-            queries, keys, values, is_causal=True
-        )
-        mixed = mixed.transpose(1, 2).reshape(models, sequences * CONTEXT, width)
-        states = states + mixed @ weights[f"out{block}"]
-        hidden = torch.relu(normalised(states) @ weights[f"up{block}"])
-        states = states + hidden @ weights[f"down{block}"]
-    logits = normalised(states) @ weights["last"]
-    losses = torch.nn.functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), symbols[:, :, 1:].reshape(-1), reduction="none"
-    )
-    return losses.reshape(models, -1).mean(dim=1)
-
-
 # --- training --------------------------------------------------------------------------------
 
 
-def sequences_of_step(
-    text: NDArray[np.int64], settings: list[Setting], seed: int, step: int
-) -> torch.Tensor:
-    """The sequences of one step: the same for trainings that share a seed."""
-    by_seed = []
-    for number in range(SEEDS):
-        rng = np.random.default_rng([seed, number, step])
-        starts = rng.integers(0, len(text) - CONTEXT - 1, SEQUENCES)
-        by_seed.append(text[starts[:, None] + np.arange(CONTEXT + 1)])
-    return torch.from_numpy(np.array([by_seed[setting.seed] for setting in settings]))
+def batches(text: NDArray[np.int64], settings: list[Setting], seed: int) -> Iterator[torch.Tensor]:
+    """The sequences of each step: the same for trainings that share a seed."""
+    for step in itertools.count(1):
+        by_seed = []
+        for number in range(SEEDS):
+            rng = np.random.default_rng([seed, number, step])
+            starts = rng.integers(0, len(text) - CONTEXT - 1, SEQUENCES)
+            by_seed.append(text[starts[:, None] + np.arange(CONTEXT + 1)])
+        yield torch.from_numpy(np.array([by_seed[setting.seed] for setting in settings]))
 
 
 def train_width(
     width: int, text: NDArray[np.int64], held_out: NDArray[np.int64], seed: int
 ) -> pd.DataFrame:
     """Train the 30 models of one width with Adam; a row a model and budget."""
-    settings = settings_of(width)
-    weights = initial_weights(width, settings, seed)
-    moments = {name: (torch.zeros_like(w), torch.zeros_like(w)) for name, w in weights.items()}
-    rates = torch.tensor([setting.learning_rate for setting in settings])
+    shape = shape_of(width)
+    settings = settings_of(shape)
+    weights = initial_weights(shape, [setting.seed for setting in settings], seed)
+    peaks = torch.tensor([setting.learning_rate for setting in settings])
     warmups = torch.tensor([float(setting.warmup_tokens) for setting in settings])
-    n_parameters = body_parameters(width) + head_parameters(width)
     per_step = SEQUENCES * CONTEXT
-    stops = {
-        round(budget / (6 * n_parameters * per_step)): budget
-        for budget in BUDGETS
-        if budget / (6 * n_parameters) <= MOST_CHARACTERS_A_PARAMETER * n_parameters
-        and budget / (6 * n_parameters * per_step) >= FEWEST_STEPS
-    }
+
+    def rates(step: int) -> torch.Tensor:
+        return peaks * torch.clamp(step * per_step / warmups, max=1.0)
+
     starts = np.linspace(0, len(held_out) - CONTEXT - 1, HELD_OUT_SEQUENCES).astype(int)
     test = torch.from_numpy(held_out[starts[:, None] + np.arange(CONTEXT + 1)])
     rows: list[dict[str, object]] = []
-    for step in range(1, max(stops) + 1):
-        losses = mean_losses(weights, sequences_of_step(text, settings, seed, step))
-        losses.sum().backward()
-        warm = torch.clamp(step * per_step / warmups, max=1.0)
-        adam_step(weights, moments, rates * warm, step)
-        if step in stops:
-            with torch.no_grad():
-                scores = mean_losses(weights, test.expand(len(settings), -1, -1)).tolist()
-            for setting, loss in zip(settings, scores, strict=True):
-                rows.append(row_of(width, setting, step * per_step, loss))
+    trained = batches(text, settings, seed)
+    for step in checkpoints(weights, shape, trained, rates, stops_of(shape)):
+        with torch.no_grad():
+            scores = mean_losses(weights, test.expand(len(settings), -1, -1), shape).tolist()
+        for setting, loss in zip(settings, scores, strict=True):
+            rows.append(row_of(shape, setting, step * per_step, loss))
     return pd.DataFrame(rows)
 
 
-def adam_step(
-    weights: dict[str, torch.Tensor],
-    moments: dict[str, tuple[torch.Tensor, torch.Tensor]],
-    rates: torch.Tensor,
-    step: int,
-    betas: tuple[float, float] = (0.9, 0.98),
-) -> None:
-    """One step of Adam with a learning rate for each model of the stack."""
-    corrections = [1 - beta**step for beta in betas]
-    with torch.no_grad():
-        for name, weight in weights.items():
-            mean, square = moments[name]
-            mean.lerp_(weight.grad, 1 - betas[0])
-            square.mul_(betas[1]).addcmul_(weight.grad, weight.grad, value=1 - betas[1])
-            size = (square / corrections[1]).sqrt_().add_(1e-9)
-            weight -= rates[:, None, None] / corrections[0] * mean / size
-            weight.grad = None
+def stops_of(shape: Shape) -> list[int]:
+    """Steps at which a budget is spent, of those that this shape can use."""
+    characters = BUDGETS / (6 * shape.parameters)
+    steps = characters / (SEQUENCES * CONTEXT)
+    used = characters <= MOST_CHARACTERS_A_PARAMETER * shape.parameters
+    return [round(step) for step in steps[used & (steps >= FEWEST_STEPS)]]
 
 
-def row_of(width: int, setting: Setting, tokens: int, loss: float) -> dict[str, object]:
+def row_of(shape: Shape, setting: Setting, tokens: int, loss: float) -> dict[str, object]:
     """One row of the table."""
-    name = f"w{width:02d}-{setting.learning_rate:g}-{setting.warmup}-s{setting.seed + 1}"
-    body, head = body_parameters(width), head_parameters(width)
+    rate, member = setting.learning_rate, f"s{setting.seed + 1}"
     return {
-        "run": name,
-        "width": width,
-        "depth": BLOCKS,
-        "vocabulary": len(ALPHABET) + 1,
-        "context": CONTEXT,
-        "parameters": body + head,
+        "run": f"w{shape.width:02d}-{rate:g}-{setting.warmup}-{member}",
+        "width": shape.width,
+        "depth": shape.depth,
+        "vocabulary": SYMBOLS,
+        "context": shape.context,
+        "parameters": shape.parameters,
         "tokens": tokens,
-        "compute": 6 * (body + head) * tokens,
-        "learning_rate": setting.learning_rate,
+        "compute": 6 * shape.parameters * tokens,
+        "learning_rate": rate,
         "warmup": setting.warmup,
         "warmup_tokens": setting.warmup_tokens,
-        "seed": f"s{setting.seed + 1}",
-        "loss": round(loss, 5) if math.isfinite(loss) else math.inf,
+        "seed": member,
+        "loss": finite(loss),
     }
 
 
