@@ -155,6 +155,18 @@ def test_the_sigmoid_is_recovered_without_noise(floor: float) -> None:
     assert fit_link(capability, score, floor=floor).intercept == pytest.approx(-0.5, abs=1e-3)
 
 
+def test_the_noise_is_larger_where_the_sigmoid_is_steep() -> None:
+    rng = np.random.default_rng(11)
+    capability = rng.normal(0, 2, size=(4000, 1))
+    score = 1 / (1 + np.exp(-2 * capability[:, 0]))
+    deviation = np.sqrt(0.01**2 + 0.05**2 * 4 * score * (1 - score))
+    fit = fit_link(capability, score + deviation * rng.normal(size=4000), floor=0.0)
+    # Four standard errors of a standard deviation from some 1,500 residuals at each end: 8 %.
+    np.testing.assert_allclose(fit.noise_at([0.0, 0.5, 1.0]), [0.01, 0.051, 0.01], rtol=0.1)
+    plain = fit_link(capability, score + 0.03 * rng.normal(size=4000), floor=0.0)
+    np.testing.assert_allclose(plain.noise_at([0.0, 0.5, 1.0]), 0.03, rtol=0.1)
+
+
 def test_the_family_law_maximises_the_restricted_likelihood() -> None:
     # The criterion is written out with full matrices and compared at the optimum and beside it.
     rng = np.random.default_rng(5)
@@ -258,9 +270,22 @@ def test_without_compute_the_scores_alone_are_used() -> None:
     result.to_html()
 
 
-def test_unknown_compute_is_zero() -> None:
+def test_compute_follows_from_parameters_and_tokens_in_the_units_of_their_names() -> None:
+    table = leaderboard(9)
+    plain = run(table, target="hard")
+    named = table.drop(columns="compute").assign(
+        **{"#Params (B)": table["compute"] / 6e21, "Tokens (T)": np.ones(len(table))}
+    )[["model", "family", "#Params (B)", "Tokens (T)", *table.columns[3:]]]
+    again = run(named, target="hard")
+    np.testing.assert_allclose(again.table["score"], plain.table["score"], rtol=1e-4)
+    wrong = run(named, target="hard", tokens_unit=1e9)
+    np.testing.assert_allclose(wrong.table["compute"] * 1e3, plain.table["compute"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("unknown", [0.0, np.nan])
+def test_unknown_compute_is_zero_or_empty(unknown: float) -> None:
     table = leaderboard(11)
-    table.loc[table["family"] == "f00", "compute"] = 0.0
+    table.loc[table["family"] == "f00", "compute"] = unknown
     rows = run(table).table
     assert "f00" not in set(rows["name"])
     assert len(rows) == 12
@@ -310,9 +335,8 @@ def test_a_public_table_if_it_is_there() -> None:
         path = Path(__file__).parents[2] / "examples" / "family_ladders.csv"
         assert run(path, target="six_in_a_row").table["score"].between(0, 1).all()
         return
-    result = run(
-        path, target="HumanEval", family="Model Family", compute="FLOPs (1E21)", compute_unit=1e21,
-        benchmarks=("MMLU", "ARC-C", "HellaSwag", "Winograd", "TruthfulQA", "GSM8K", "XWinograd"),
-    )  # fmt: skip
+    result = run(path, target="HumanEval")
+    assert result.table["compute"].iloc[0] > 1e25  # the unit is read from 'FLOPs (1E21)'
+    assert len(result.details["benchmarks"]) == 7
     # The paper's finding on such tables: the first component has most of the variance.
     assert result.value("variance share of component 1").estimate > 0.75

@@ -67,6 +67,15 @@ TokensUnit = Annotated[float, Option(gt=0, help="tokens in one unit of the colum
 ComputeUnit = Annotated[float, Option(gt=0, help="FLOP in one unit of the column, such as 1e21")]
 
 
+# Names of columns that state a unit, for recipes that read it with `unit_in_name`.
+NAMED_SIZES = (
+    "#Params (B)", "Params (B)", "Parameters (B)", "Model Size (B)", "Size (B)", "Params (M)",
+    "Parameters (M)",
+)  # fmt: skip
+NAMED_TOKENS = (
+    "Pretraining Data Size (T)", "Tokens (T)", "Training Tokens (T)", "Pretraining Tokens (T)",
+    "Tokens (B)", "Training Tokens (B)",
+)  # fmt: skip
 _LETTERS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 

@@ -29,10 +29,11 @@ Departs: the paper's text was not at hand; its equations are known from a summar
     posterior means, so a model with few scores is drawn to the average. The components' log-linear
     laws are fitted as one, that of the index, since forecasts need no more; families are
     fitted together (REML), where the authors' code fits each by itself and has no intervals.
-    Intervals: bootstrap of all parts over families, deviation of a model and noise of
-    the score, which is taken as equal along the sigmoid. The models to run first are chosen one
-    by one, with an intercept; the authors search all sets of families under the same criterion.
-    scipy fits the sigmoid: its parameters are few, and the floor has bounds.
+    Intervals: bootstrap of all parts over families, deviation of a model and noise of the
+    score, whose variance is a constant plus a part that is largest where the sigmoid is steep.
+    The models to run first are chosen one by one, with an intercept; the authors search all sets
+    of families under the same criterion. scipy fits the sigmoid: its parameters are few, and the
+    floor has bounds. Compute that is not known is taken as 6 x parameters x tokens.
     On the recorded example families bend at the top of their range: see the claim `log_linear`.
 Reference: Ruan, Maddison and Hashimoto (2024), Observational Scaling Laws and the Predictability of
     Language Model Performance, arXiv:2405.10938.

@@ -174,7 +174,7 @@ def _random(rng: Generator, capability: FloatArray, n: int) -> list[int]:
     unit="log of the error on all models over the mean of ten random choices",
     subject=_v_optimal,
     twin=Twin("a random choice", _random),
-    quick=160,
+    quick=40,
     full=800,
 )
 def chosen_models(
@@ -226,7 +226,7 @@ def _one_line(law: FamilyLaw) -> FamilyLaw:
     unit="coverage of the 95 % interval on models of unseen families",
     subject=_same,
     twin=Twin("one line for all families", _one_line),
-    quick=30,
+    quick=12,
     full=160,
 )
 def unseen_family(rng: Generator, change: Callable[[FamilyLaw], FamilyLaw]) -> float:

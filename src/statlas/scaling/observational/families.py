@@ -12,6 +12,8 @@ from statlas.scaling.observational.components import FloatArray
 
 IntArray = NDArray[np.int64]
 
+_STEP = 1e-7  # of the forward differences, in units of the fit's coordinates
+
 
 @dataclass(frozen=True)
 class FamilyLaw:
@@ -51,51 +53,82 @@ class FamilyLaw:
 
 
 @dataclass(frozen=True)
+class _Rows:
+    """The models sorted by family, with the products that the likelihood sums over each family."""
+
+    products: FloatArray  # (6, n_models): 1, x, x^2, y, x y, y^2, x the centred log compute
+    known_var: FloatArray  # (n_models,)
+    present: IntArray  # families that have models
+    first: IntArray  # row of each one's first model
+    n_families: int
+
+    @classmethod
+    def of(
+        cls, x: FloatArray, y: FloatArray, known_var: FloatArray, family: IntArray, n: int
+    ) -> _Rows:
+        order = np.argsort(family, kind="stable")
+        x, y = x[order], y[order]
+        present, first = np.unique(family[order], return_index=True)
+        products = np.stack([np.ones(len(x)), x, x**2, y, x * y, y**2])
+        return cls(products, known_var[order], present, first, n)
+
+
+@dataclass(frozen=True)
 class _Sums:
-    """What the likelihood needs of each family, for a given deviation of models."""
+    """What the likelihood needs of each family, for each of several deviations of models."""
 
-    gram: FloatArray  # (n_families, 2, 2), X' D^-1 X
-    right: FloatArray  # (n_families, 2), X' D^-1 y
-    square: FloatArray  # (n_families,), y' D^-1 y
-    log_det: FloatArray  # (n_families,), log |D|
+    gram: FloatArray  # (n_points, n_families, 2, 2), X' D^-1 X
+    right: FloatArray  # (n_points, n_families, 2), X' D^-1 y
+    square: FloatArray  # (n_points, n_families), y' D^-1 y
+    log_det: FloatArray  # (n_points, n_families), log |D|
+
+    def at(self, places: list[int]) -> _Sums:
+        return _Sums(
+            self.gram[places], self.right[places], self.square[places], self.log_det[places]
+        )
 
 
-def _sums(
-    line: FloatArray, y: FloatArray, known_var: FloatArray, family: IntArray, n: int, var: float
-) -> _Sums:
-    d = var + known_var
-
-    def by_family(values: FloatArray) -> FloatArray:
-        return np.bincount(family, values, minlength=n).astype(float)
-
-    gram = np.empty((n, 2, 2))
-    for a, b in ((0, 0), (0, 1), (1, 1)):
-        gram[:, a, b] = gram[:, b, a] = by_family(line[:, a] * line[:, b] / d)
-    right = np.column_stack([by_family(line[:, a] * y / d) for a in (0, 1)])
-    return _Sums(gram, right, by_family(y**2 / d), by_family(np.log(d)))
+def _sums(rows: _Rows, variances: FloatArray) -> _Sums:
+    """Sums for each variance of models around their line, (n_points,)."""
+    d = variances[:, None] + rows.known_var
+    terms = np.concatenate([rows.products / d[:, None], np.log(d)[:, None]], axis=1)
+    total = np.zeros((len(d), 7, rows.n_families))
+    total[:, :, rows.present] = np.add.reduceat(terms, rows.first, axis=2)
+    ones, x, xx, y, xy, yy, log_det = np.moveaxis(total, 1, 0)
+    gram = np.stack([ones, x, x, xx], axis=-1).reshape(*ones.shape, 2, 2)
+    return _Sums(gram, np.stack([y, xy], axis=-1), yy, log_det)
 
 
 def _shrink(sums: _Sums, between: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(I + between gram)^-1 between, and log |I + between gram|, of each family."""
-    inner = np.eye(2) + between @ sums.gram
-    shrink = np.linalg.solve(inner, np.broadcast_to(between, inner.shape))
-    log_det: FloatArray = np.linalg.slogdet(inner)[1]
-    return np.asarray(shrink, dtype=float), log_det
+    """(I + between gram)^-1 between, and log |I + between gram|, of each point and family."""
+    inner = np.eye(2) + between[:, None] @ sums.gram
+    det = inner[..., 0, 0] * inner[..., 1, 1] - inner[..., 0, 1] * inner[..., 1, 0]
+    adjugate = np.empty_like(inner)
+    adjugate[..., 0, 0], adjugate[..., 1, 1] = inner[..., 1, 1], inner[..., 0, 0]
+    adjugate[..., 0, 1], adjugate[..., 1, 0] = -inner[..., 0, 1], -inner[..., 1, 0]
+    shrink: FloatArray = adjugate @ between[:, None] / det[..., None, None]
+    log_det: FloatArray = np.log(det)
+    return shrink, log_det
 
 
 def _mean_and_criterion(
     sums: _Sums, between: FloatArray, counts: FloatArray
-) -> tuple[FloatArray, FloatArray, float]:
-    """Generalised least squares of the mean line, its covariance, and the REML criterion."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Generalised least squares of the mean line, its covariance, and the REML criterion.
+
+    Of each point: `between` has shape (n_points, 2, 2).
+    """
     shrink, log_det = _shrink(sums, between)
     weighed = sums.gram @ shrink
-    gram = np.einsum("f,fab->ab", counts, sums.gram - weighed @ sums.gram)
-    right = counts @ (sums.right - np.einsum("fab,fb->fa", weighed, sums.right))
-    square = counts @ (sums.square - np.einsum("fa,fab,fb->f", sums.right, shrink, sums.right))
-    covariance = np.linalg.inv(gram)
-    mean = covariance @ right
-    criterion = counts @ (log_det + sums.log_det) + np.linalg.slogdet(gram)[1]
-    return mean, covariance, float(0.5 * (criterion + square - right @ mean))
+    gram = np.tensordot(counts, sums.gram - weighed @ sums.gram, (0, 1))
+    shrunk = np.einsum("pfab,pfb->pfa", shrink, sums.right)
+    right = counts @ (sums.right - np.einsum("pfab,pfb->pfa", sums.gram, shrunk))
+    square = (sums.square - np.sum(sums.right * shrunk, axis=-1)) @ counts
+    covariance = np.asarray(np.linalg.inv(gram), dtype=float)
+    mean = np.einsum("pab,pb->pa", covariance, right)
+    logs = (log_det + sums.log_det) @ counts + np.linalg.slogdet(gram)[1]
+    criterion: FloatArray = 0.5 * (logs + square - np.sum(right * mean, axis=1))
+    return mean, covariance, criterion
 
 
 def fit_family_law(
@@ -155,15 +188,23 @@ def fit_family_law(
     # The fit is in units of the plain line's residuals, so that one start suits all tables.
     unit = np.array([scale, steep])
 
-    def between_of(point: FloatArray) -> FloatArray:
-        root = np.array([[np.exp(point[0]), 0.0], [point[1], np.exp(point[2])]])
+    rows = _Rows.of(line[:, 1], y, extra, family, n)
+
+    def between_of(points: FloatArray) -> FloatArray:
+        root = np.zeros((len(points), 2, 2))
+        root[:, 0, 0], root[:, 1, 1] = np.exp(points[:, 0]), np.exp(points[:, 2])
+        root[:, 1, 0] = points[:, 1]
         root *= unit[:, None]
-        between: FloatArray = root @ root.T
+        between: FloatArray = root @ root.transpose(0, 2, 1)
         return between
 
-    def criterion(point: FloatArray) -> float:
-        sums = _sums(line, y, extra, family, n, (scale * np.exp(point[3])) ** 2)
-        return _mean_and_criterion(sums, between_of(point), weight)[2]
+    def criterion(point: FloatArray) -> tuple[float, FloatArray]:
+        """The value and its forward differences, all points in one batch."""
+        points = point + np.vstack([np.zeros(4), _STEP * np.eye(4)])
+        # Only the last coordinate changes the deviation, so two sets of sums serve all points.
+        sums = _sums(rows, (scale * np.exp(points[[0, 4], 3])) ** 2).at([0, 0, 0, 0, 1])
+        values = _mean_and_criterion(sums, between_of(points), weight)[2]
+        return float(values[0]), (values[1:] - values[0]) / _STEP
 
     first = np.array([-0.5, 0.0, -1.0, -0.7])
     if start is not None:
@@ -172,19 +213,20 @@ def fit_family_law(
         first = np.array([np.log(root[0, 0]), root[1, 0], np.log(root[1, 1]), np.log(spread)])
     bounds = [(-7.0, 4.0), (-20.0, 20.0), (-7.0, 4.0), (-7.0, 3.0)]
     found = minimize(
-        criterion, np.clip(first, -6.9, 2.9), method="L-BFGS-B", bounds=bounds,
+        criterion, np.clip(first, -6.9, 2.9), method="L-BFGS-B", bounds=bounds, jac=True,
         options={"ftol": 1e-9 if start is None else 1e-6, "maxiter": 300},
     )  # fmt: skip
     deviation = scale * float(np.exp(found.x[3]))
-    between = between_of(found.x)
-    sums = _sums(line, y, extra, family, n, deviation**2)
-    mean, mean_covariance, _ = _mean_and_criterion(sums, between, weight)
-    shrink, _ = _shrink(sums, between)
-    own = sums.right - np.einsum("fab,b->fa", sums.gram, mean)
+    between = between_of(found.x[None])
+    sums = _sums(rows, np.array([deviation**2]))
+    means, mean_covariances, _ = _mean_and_criterion(sums, between, weight)
+    mean, shrink = means[0], _shrink(sums, between)[0][0]
+    own = sums.right[0] - sums.gram[0] @ mean
     coefficients = mean + np.einsum("fab,fb->fa", shrink, own)
     return FamilyLaw(
-        mean, mean_covariance, between, deviation, centre, coefficients, shrink, bool(found.success)
-    )
+        mean, mean_covariances[0], between[0], deviation, centre, coefficients, shrink,
+        bool(found.success),
+    )  # fmt: skip
 
 
 def own_line_r2(index: FloatArray, compute: FloatArray, family: IntArray) -> FloatArray:

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 
-def draw_link(axis: Any, details: dict[str, Any], target: str) -> None:
+def draw_link(axis: Any, details: dict[str, Any], target: str, level: float) -> None:
     """Downstream score over the capability that it asks for, and the fitted sigmoid."""
     from statlas.core.figures import plain_label
 
     curve = details["link_curve"]
     axis.fill_between(
-        curve["index"], curve["low"], curve["high"], color="C0", alpha=0.15, linewidth=0
-    )
+        curve["index"], curve["low"], curve["high"], color="C0", alpha=0.15, linewidth=0,
+        label=f"{100 * level:g} % interval of a score",
+    )  # fmt: skip
     axis.plot(curve["index"], curve["score"], color="C0", label="fitted sigmoid")
     models = [row for row in details["models"] if row["target"] is not None]
     axis.plot(

@@ -250,7 +250,8 @@ def _root(covariance: FloatArray) -> FloatArray:
 
 
 def _with_noise(link: Link, index: FloatArray, rng: np.random.Generator) -> FloatArray:
-    noisy = link.score(index) + link.noise * rng.normal(size=index.shape)
+    expected = link.score(index)
+    noisy = expected + link.noise_at(expected) * rng.normal(size=index.shape)
     return np.asarray(np.clip(noisy, 0.0, 1.0))
 
 

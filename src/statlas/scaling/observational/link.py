@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, nnls
 from scipy.special import expit, logit
 
 from statlas.scaling.observational.components import FloatArray
@@ -26,7 +26,9 @@ class Link:
     floor
         Score of a model without the ability.
     noise
-        Standard deviation of scores around the curve.
+        Standard deviation of scores around the curve, over all models.
+    noise_parts
+        Variance at the ends of the curve, and what its middle has beyond that; see `noise_at`.
     standard_errors
         Of intercept, coefficients and floor, from the curvature; NaN where the floor is at a bound.
     converged
@@ -37,6 +39,7 @@ class Link:
     coefficients: FloatArray
     floor: float
     noise: float
+    noise_parts: tuple[float, float]
     standard_errors: FloatArray
     converged: bool
 
@@ -47,6 +50,15 @@ class Link:
     def score(self, index: ArrayLike) -> FloatArray:
         """Expected score of an index."""
         return np.asarray(self.floor + (1 - self.floor) * expit(np.asarray(index)))
+
+    def noise_at(self, score: ArrayLike) -> FloatArray:
+        """Standard deviation of scores around an expected score, largest where the curve is steep.
+
+        The variance is a constant plus a multiple of 4 p (1 - p), p the share of the rise.
+        """
+        share = (np.asarray(score) - self.floor) / (1 - self.floor)
+        ends, middle = self.noise_parts
+        return np.asarray(np.sqrt(ends + middle * 4 * share * (1 - share)))
 
 
 def fit_link(
@@ -94,18 +106,18 @@ def fit_link(
     if len(y) <= n_parameters:
         raise ValueError(f"{n_parameters} parameters need more than {len(y)} models")
 
-    def parts(point: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+    def pieces(point: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         low = point[-1] if free_floor else floor
         coefficients = point[:-1] if free_floor else point
         return coefficients, expit(design @ coefficients), float(low or 0.0)
 
     def residuals(point: FloatArray) -> FloatArray:
-        coefficients, chance, low = parts(point)
+        coefficients, chance, low = pieces(point)
         off = root * (low + (1 - low) * chance - y)
         return np.concatenate([off, np.sqrt(_RIDGE) * coefficients[1:]])
 
     def jacobian(point: FloatArray) -> FloatArray:
-        _, chance, low = parts(point)
+        _, chance, low = pieces(point)
         slopes = design * ((1 - low) * chance * (1 - chance) * root)[:, None]
         rows = np.column_stack([slopes, root * (1 - chance)]) if free_floor else slopes
         ridge = np.zeros((design.shape[1] - 1, n_parameters))
@@ -131,15 +143,25 @@ def fit_link(
         for point in points
     ]  # fmt: skip
     best = min(fits, key=lambda fit: float(fit.cost))
-    coefficients, chance, low = parts(best.x)
-    squares = float(np.sum((root * (low + (1 - low) * chance - y)) ** 2))
-    noise = np.sqrt(squares / max(root @ root - n_parameters, 1.0))
+    coefficients, chance, low = pieces(best.x)
+    squares = (root * (low + (1 - low) * chance - y)) ** 2
+    free = max(float(root @ root) - n_parameters, 1.0)
+    noise = np.sqrt(squares.sum() / free)
+    bulge = root**2 * 4 * chance * (1 - chance)
+    parts = _noise_parts(root, squares, bulge) * float(root @ root) / free
     errors = noise * np.sqrt(np.diag(np.linalg.pinv(best.jac.T @ best.jac)))
     if free_floor and not inside[-1] < low < highest_floor - inside[-1]:
         errors[-1] = np.nan
     return Link(
-        float(coefficients[0]), coefficients[1:], low, float(noise), errors, bool(best.success)
-    )
+        float(coefficients[0]), coefficients[1:], low, float(noise),
+        (float(parts[0]), float(parts[1])), errors, bool(best.success),
+    )  # fmt: skip
+
+
+def _noise_parts(root: FloatArray, squares: FloatArray, bulge: FloatArray) -> FloatArray:
+    """Non-negative regression of squared residuals on 1 and 4 p (1 - p), all times the weights."""
+    found: FloatArray = nnls(np.column_stack([root, bulge / root]), squares / root)[0]
+    return found
 
 
 def _start(design: FloatArray, y: FloatArray, root: FloatArray, low: float) -> FloatArray:

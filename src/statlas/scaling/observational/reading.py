@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from statlas.core import AssumptionError, InputError, OptionError, Table
+from statlas.core.numerics.laws.allocation import FLOPS_PER_PARAMETER_AND_TOKEN
+from statlas.core.runs import unit_in_name
 from statlas.scaling.observational.components import FloatArray
 from statlas.scaling.observational.forecast import Leaderboard
 
@@ -30,7 +32,7 @@ def read_leaderboard(
     target: str | None,
     benchmarks: tuple[str, ...] | None,
     perfect: float,
-    compute_unit: float,
+    units: Units,
 ) -> Named:
     """Arrange the scores by model and benchmark, as shares of a perfect score."""
     model, benchmark = table.factor("model"), table.factor("benchmark")
@@ -46,14 +48,39 @@ def read_leaderboard(
     if has_family:
         families = _of_models(table, "family", table.factor("family").codes).astype(np.int64)
         levels = table.factor("family").levels
-    compute = np.full(len(scores), np.nan)
-    if table.has("compute"):
-        compute = _of_models(table, "compute", table.number("compute")) * compute_unit
-        compute[compute == 0] = np.nan
     board = Leaderboard(
-        scores[:, columns[:-1]], scores[:, columns[-1]], families, compute, len(levels)
-    )
+        scores[:, columns[:-1]], scores[:, columns[-1]], families, _compute(table, units),
+        len(levels),
+    )  # fmt: skip
     return Named(board, model.levels, levels, chosen, name, target is None, has_family)
+
+
+@dataclass(frozen=True)
+class Units:
+    """What one unit of each column is in plain numbers; None for what the column's name states."""
+
+    compute: float | None = None
+    parameters: float | None = None
+    tokens: float | None = None
+
+
+def _compute(table: Table, units: Units) -> FloatArray:
+    """FLOP of each model, or 6 x parameters x tokens where only these are known, else NaN."""
+
+    def plain(role: str, unit: float | None) -> FloatArray:
+        if not table.has(role):
+            return np.full(table.factor("model").n_levels, np.nan)
+        unit = unit_in_name(str(table.columns[role])) if unit is None else unit
+        values = _of_models(table, role, table.number(role)) * unit
+        values[values == 0] = np.nan
+        return values
+
+    stated = plain("compute", units.compute)
+    product = plain("parameters", units.parameters) * plain("tokens", units.tokens)
+    compute: FloatArray = np.where(
+        np.isfinite(stated), stated, FLOPS_PER_PARAMETER_AND_TOKEN * product
+    )
+    return compute
 
 
 def _score_matrix(table: Table) -> FloatArray:
@@ -79,7 +106,8 @@ def _of_models(table: Table, role: str, values: Any) -> FloatArray:
     model = table.factor("model")
     of_model = np.empty(model.n_levels)
     of_model[model.codes] = values
-    differs = of_model[model.codes] != values
+    shared = of_model[model.codes]
+    differs = (shared != values) & ~(np.isnan(shared) & np.isnan(values))
     if differs.any():
         raise InputError(
             f"model {model.levels[model.codes[int(differs.argmax())]]!r} has different values in "

@@ -25,6 +25,7 @@ from statlas.core import (
 )
 from statlas.core.numerics.proportions import wilson_interval
 from statlas.core.rng import Rng
+from statlas.core.runs import COMPUTE, NAMED_SIZES, NAMED_TOKENS, PARAMETERS, TOKENS
 from statlas.scaling.observational.components import FloatArray
 from statlas.scaling.observational.families import own_line_r2
 from statlas.scaling.observational.figure import draw_forecasts, draw_lines, draw_link
@@ -41,7 +42,7 @@ from statlas.scaling.observational.forecast import (
     hold_out_strongest,
 )
 from statlas.scaling.observational.identification import find_notices, find_status
-from statlas.scaling.observational.reading import Named, check_enough, read_leaderboard
+from statlas.scaling.observational.reading import Named, Units, check_enough, read_leaderboard
 from statlas.scaling.observational.selection import mean_variance, select_models
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class ObservationalForecast(Result):
         """Draw the sigmoid, the families' lines (with compute) and the forecasts."""
         details = self.details
         axes = figure.subplots(1, 3 if details["lines"] else 2)
-        draw_link(axes[0], details, details["target"])
+        draw_link(axes[0], details, details["target"], self.options["level"])
         if details["lines"]:
             draw_lines(axes[1], details)
         rows = [
@@ -152,6 +153,8 @@ class ObservationalForecast(Result):
         for row in rows:
             row["label"] = "a new family" if row["kind"] == "new family" else row["name"][-24:]
         draw_forecasts(axes[-1], rows, details["target"], self.options["level"])
+        if len(self.table) > _SHOWN:
+            axes[-1].set_title(f"The first {_SHOWN} of {len(self.table)} forecasts")
         figure.set_size_inches(13.5 if details["lines"] else 9.5, max(4.2, 1.6 + 0.24 * len(rows)))
 
 
@@ -184,8 +187,25 @@ def forecast_downstream(
                 ge=0,
                 le=1e60,
                 optional=True,
-                help="training compute, 0 where it is not known",
-                aliases=("flops", "flop", "training_compute", "training_flops", "C"),
+                gaps=True,
+                help="training compute, 0 or empty where it is not known",
+                aliases=(*COMPUTE.aliases, "training_compute", "FLOPs (1E21)"),
+            ),
+            parameters=Number(
+                gt=0,
+                le=1e30,
+                optional=True,
+                gaps=True,
+                help="weights of the model; with tokens, compute where that is not known",
+                aliases=(*PARAMETERS.aliases, *NAMED_SIZES),
+            ),
+            tokens=Number(
+                gt=0,
+                le=1e30,
+                optional=True,
+                gaps=True,
+                help="tokens trained on",
+                aliases=(*TOKENS.aliases, *NAMED_TOKENS),
             ),
             wide=Wide(rows="model", columns="benchmark", values="score"),
         ),
@@ -217,8 +237,17 @@ def forecast_downstream(
         Option(gt=0, help="forecast at this compute for all families instead", unit="FLOP"),
     ] = None,
     compute_unit: Annotated[
-        float, Option(gt=0, help="FLOP in one unit of the column of compute, such as 1e21")
-    ] = 1.0,
+        float | None,
+        Option(gt=0, help="FLOP in one unit of the column of compute; else as its name says"),
+    ] = None,
+    parameters_unit: Annotated[
+        float | None,
+        Option(gt=0, help="parameters in one unit of their column, such as 1e9; else as named"),
+    ] = None,
+    tokens_unit: Annotated[
+        float | None,
+        Option(gt=0, help="tokens in one unit of their column, such as 1e12; else as named"),
+    ] = None,
     perfect: Annotated[float, Option(gt=0, help="score of a perfect model, such as 100")] = 1.0,
     held_out: Annotated[
         float, Option(gt=0, le=0.5, help="share of models, by compute, that the check holds out")
@@ -244,7 +273,8 @@ def forecast_downstream(
         `table` has forecasts for a new family, for each family and for models without the score.
     """
     generator = np.random.default_rng(rng)
-    named = read_leaderboard(models, target, benchmarks, perfect, compute_unit)
+    units = Units(compute_unit, parameters_unit, tokens_unit)
+    named = read_leaderboard(models, target, benchmarks, perfect, units)
     board = named.board
     most = min(len(named.benchmarks) - 1, 20)
     n_components = min(3, most) if components is None else components
@@ -303,7 +333,8 @@ def _values(
     for place, share in enumerate(fit.components.shares):
         drawn = np.array([one.components.shares[place] for one in fits])
         add(f"variance share of component {place + 1}", float(share), drawn)
-    add("floor", fit.link.floor * perfect, np.array([one.link.floor for one in fits]) * perfect)
+    floors = np.array([one.link.floor for one in (fit, *fits)]).round(9) * perfect  # no 1e-20
+    add("floor", float(floors[0]), floors[1:])
     if fit.law is not None:
         slopes = np.array([one.law.mean[1] for one in fits if one.law is not None])
         add("mean slope of families", float(fit.law.mean[1]), slopes, "logits per decade")
@@ -434,7 +465,7 @@ def _details(
         "noise": np.sqrt(fit.components.noise_var),
         "link": {
             "intercept": fit.link.intercept, "coefficients": fit.link.coefficients,
-            "floor": fit.link.floor, "noise": fit.link.noise,
+            "floor": fit.link.floor, "noise": fit.link.noise, "noise_parts": fit.link.noise_parts,
         },
         "link_curve": _link_curve(fit, fits, grid, index, board, level),
         "models": [
@@ -476,8 +507,8 @@ def _link_curve(
         slope, shift = np.polyfit(index, own, 1)  # the sample's index in units of the fit's
         curves.append(one.link.score(shift + slope * grid))
     spread = np.std(curves, axis=0)
-    half = ndtri((1 + level) / 2) * np.hypot(spread, fit.link.noise)
     score = fit.link.score(grid)
+    half = ndtri((1 + level) / 2) * np.hypot(spread, fit.link.noise_at(score))
     return {
         "index": grid, "score": score, "low": np.clip(score - half, 0, 1),
         "high": np.clip(score + half, 0, 1),
