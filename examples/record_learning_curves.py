@@ -1,8 +1,9 @@
 """Record `learning_curves.csv`: error against number of training examples, for many classifiers.
 
-Nineteen real sets that ship with packages, with several tasks each (all classes, some classes, part
-of the features, wrong labels), and a dozen kinds of classifier: from 2 training examples a class, by
-steps of about the root of two, to as many as there are. Classes are balanced by leaving rows out.
+Nineteen real sets that ship with packages, with several tasks each (all classes, some classes,
+part of the features, wrong labels), and a dozen kinds of classifier: from 2 training examples a
+class, by steps of about the root of two, to as many as there are. Classes are balanced by leaving
+rows out.
 Every repeat draws its own training and test rows, so the errors of a curve are independent. A row
 holds the mean over the repeats and its standard error.
 
@@ -11,8 +12,8 @@ that a number of examples asks for can be read off.
 
 Beside scikit-learn it takes statsmodels 0.15, lifelines 0.30.3, aeon 1.6, scanpy 1.11.5 and
 palmerpenguins 0.1.6, of which only the files are read (`pip install --no-deps` will do), h5py, and
-Debian's package dataset-fashion-mnist. Each finished task is kept in `learning_curves.parts` and not
-learnt again after an interruption; `--restart` forgets them.
+Debian's package dataset-fashion-mnist. Each finished task is kept in `learning_curves.parts` and
+not learnt again after an interruption; `--restart` forgets them.
 
     python examples/record_learning_curves.py --seed 0        # 14 minutes on one core
 """
@@ -120,7 +121,11 @@ def folder_of(package: str) -> Path:
 
 def scikit_learn() -> Iterator[Task]:
     """Sets that scikit-learn ships."""
-    for name, load in {"iris": load_iris, "wine": load_wine, "breast-cancer": load_breast_cancer}.items():
+    for name, load in {
+        "iris": load_iris,
+        "wine": load_wine,
+        "breast-cancer": load_breast_cancer,
+    }.items():
         yield make(name, *load(return_X_y=True))
     cancer = make("breast-cancer", *load_breast_cancer(return_X_y=True))
     yield cancer.half_the_features()
@@ -155,7 +160,9 @@ def statsmodels() -> Iterator[Task]:
     visits = statsmodels_set("randhie").dropna()
     features = visits.drop(columns="mdvis")
     yield make("doctor-visits", features, visits["mdvis"] > 0, "any")
-    yield make("doctor-visits", features, np.digitize(visits["mdvis"], [1, 4]), "none, some or many")
+    yield make(
+        "doctor-visits", features, np.digitize(visits["mdvis"], [1, 4]), "none, some or many"
+    )
 
 
 def lifelines() -> Iterator[Task]:
@@ -203,8 +210,12 @@ def in_blocks(series: list[FloatArray], blocks: int) -> FloatArray:
 
 def aeon() -> Iterator[Task]:
     """Time series that aeon ships."""
-    for name, file, blocks in (("gun-point", "GunPoint", 30), ("power-demand", "ItalyPowerDemand", 24),
-                               ("arrow-heads", "ArrowHead", 60), ("leaves", "OSULeaf", 60)):  # fmt: skip
+    for name, file, blocks in (
+        ("gun-point", "GunPoint", 30),
+        ("power-demand", "ItalyPowerDemand", 24),
+        ("arrow-heads", "ArrowHead", 60),
+        ("leaves", "OSULeaf", 60),
+    ):
         series, labels = read_series(file)
         yield make(name, in_blocks(series, blocks), labels)
         if name == "power-demand":
@@ -289,11 +300,13 @@ LEARNERS = (
 
 
 def tree_of_size(leaves: int) -> Learner:
-    """A decision tree with so many leaves at most: a feature and a threshold a split, a label a leaf."""
+    """A decision tree with so many leaves: a feature and a threshold a split, a label a leaf."""
+
     def build(seed: int) -> DecisionTreeClassifier:
         return DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=seed)
 
-    return Learner(f"tree-{leaves}", "sized trees", build, parameters=3 * leaves - 2)
+    name, parameters = f"tree-{leaves}", 3 * leaves - 2
+    return Learner(name, "sized trees", build, fewest=leaves, parameters=parameters)
 
 
 def learners_of(task: Task) -> tuple[Learner, ...]:
@@ -379,7 +392,9 @@ def record(seed: int, parts: Path) -> pd.DataFrame:
                 started = time.perf_counter()
                 write_whole(learn(task, seed), part)
                 took = time.perf_counter() - started
-                print(f"{task.dataset}, {task.name}: {task.features.shape} {took:.0f} s", flush=True)
+                print(
+                    f"{task.dataset}, {task.name}: {task.features.shape} {took:.0f} s", flush=True
+                )
             tables.append(pd.read_csv(part))
     table = pd.concat(tables, ignore_index=True)
     return table.astype({"parameters": "Int64"})

@@ -11,13 +11,16 @@ same number of examples are repeats and are averaged. Logarithms are natural.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from statlas.core.errors import InputError
+from statlas.core.examples import example_path
 from statlas.core.results import Notice, SetAside
 from statlas.core.roles import Category, Number
 from statlas.core.tables import Factor, Table
@@ -191,7 +194,7 @@ def read_learning_curves(
         Score of a perfect model: the error is `perfect` less the score.
     by
         Roles that tell curves apart, where the table has them: categories, or numbers such as
-        ``parameters``, whose value becomes a label (an empty one where it is missing).
+        ``parameters``, whose value becomes a label (an empty one where it is 0 or missing).
 
     Raises
     ------
@@ -211,9 +214,7 @@ def read_learning_curves(
     curves, zeros, averaged = [], 0, 0
     for code in np.argsort(first, kind="stable"):
         rows = np.flatnonzero(of_row.ravel() == code)
-        labels = {
-            name: factor.levels[factor.codes[rows[0]]] for name, factor in factors.items()
-        }
+        labels = {name: factor.levels[factor.codes[rows[0]]] for name, factor in factors.items()}
         curve = _one_curve(labels, n[rows], error[rows], stated[rows], float(classes[rows[0]]))
         averaged += len(rows) - len(curve)
         usable = curve.error > 0
@@ -231,11 +232,11 @@ def read_learning_curves(
 
 
 def _factor(table: Table, name: str) -> Factor:
-    """A category role, or a number role with a level for each value."""
+    """A category role, or a number role with a level for each value, empty for 0 and gaps."""
     if name in table.factors:
         return table.factor(name)
     values, codes = np.unique(table.number(name), return_inverse=True)
-    return Factor(codes.ravel(), [f"{value:.15g}" if value == value else "" for value in values])
+    return Factor(codes.ravel(), [f"{value:.15g}" if value > 0 else "" for value in values])
 
 
 def _errors(table: Table, perfect: float) -> tuple[FloatArray, str, str]:
@@ -317,3 +318,28 @@ def _notices(zeros: int, averaged: int) -> Iterator[Notice]:
             "and without them the curve looks less steep than it is",
             "test on more examples, or give (errors + 0.5) / (tested + 1)",
         )
+
+
+@functools.cache
+def recorded_curves() -> tuple[LearningCurve, ...]:
+    """The curves of ``learning_curves.csv``: many data sets, tasks and classifiers.
+
+    Labels are ``dataset``, ``task``, ``model``, ``family`` and ``parameters`` (empty where size
+    does not matter). Sizes with an error of 0 are left out.
+    """
+    table = pd.read_csv(example_path("learning_curves.csv"))
+    table = table[table["error"] > 0]
+    names = ("dataset", "task", "model")
+    keys = table[list(names)].agg("|".join, axis=1).to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    columns = ("n", "error", "standard_error", "repeats", "classes", "parameters")
+    values = table[list(columns)].to_numpy(dtype=float)
+    labels = table[[*names, "family"]].to_numpy()
+    curves = []
+    for first, last in zip(starts, [*starts[1:], len(table)], strict=True):
+        n, error, spread, repeats, classes, parameters = values[first:last].T
+        own = dict(zip((*names, "family"), map(str, labels[first]), strict=True))
+        own["parameters"] = f"{parameters[0]:.15g}" if parameters[0] > 0 else ""
+        name = ", ".join(own[key] for key in names)
+        curves.append(LearningCurve(name, own, n, error, spread, repeats, float(classes[0])))
+    return tuple(curves)

@@ -11,8 +11,8 @@ Assumes      Training sets are random parts of one population with balanced clas
              examples a class; a loss or a detector's error is scale free in the law, but what the
              regressor knows comes from error rates.
 Notation     n training examples; error = v(n); all logarithms are natural. The law:
-             log v = a + b log n + c (log n)^2 for n <= N (the knot), and its tangent at N beyond, so
-             that level and slope are continuous. In code relative to the pilot's last size n_e:
+             log v = a + b log n + c (log n)^2 for n <= N (the knot), and its tangent at N beyond:
+             level and slope are continuous. In code relative to the pilot's last size n_e:
              level = log v(n_e), slope = b + 2 c log n_e, final_slope = b + 2 c log N,
              stretch = log(N / n_e). log_guess is the log error of guessing, 1 - 1 / classes.
              Horizon: the largest n at which half the width of the interval of log v is at most

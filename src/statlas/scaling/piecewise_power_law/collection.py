@@ -10,6 +10,7 @@ import numpy as np
 from statlas.core.learning_curves import LearningCurve
 from statlas.scaling.piecewise_power_law.baselines import power_law_examples
 from statlas.scaling.piecewise_power_law.forest import Forecast, Forest, forecast, pad
+from statlas.scaling.piecewise_power_law.law import FloatArray
 
 # Asks for the next total number of examples, given what was measured so far.
 Planner = Callable[[LearningCurve], float]
@@ -61,7 +62,7 @@ def find_need(found: Forecast, target: float, tolerance: float) -> Need:
     return Need(needed, low, high, float(np.exp(max(last, least))))
 
 
-def _crossing(x: np.ndarray, y: np.ndarray, goal: float) -> float:  # type: ignore[type-arg]
+def _crossing(x: FloatArray, y: FloatArray, goal: float) -> float:
     """Examples at which a falling curve reaches a goal; infinite beyond its end."""
     below = np.flatnonzero(y <= goal)
     if len(below) == 0:

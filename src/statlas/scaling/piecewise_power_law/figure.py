@@ -38,7 +38,7 @@ def draw_curve(axis: Any, details: dict[str, Any]) -> None:
         va="bottom", fontsize=9, color="0.3",
     )  # fmt: skip
     axis.axvline(details["horizon"], color="C2", linewidth=1.0, linestyle="-.", label="horizon")
-    low = min(details["target"], float(error.min()), *map(float, later["error"] or [1e9]))
+    low = min(details["target"], float(error.min()), *map(float, later["error"]))
     axis.set(xscale="log", yscale="log", ylim=(0.4 * low, 1.5 * float(error.max())))
     axis.set_xlabel("training examples")
     axis.set_ylabel(plain_label(details["unit"]))
@@ -76,7 +76,9 @@ def draw_needs(axis: Any, details: dict[str, Any]) -> None:
                 markersize=7, zorder=3,
             )  # fmt: skip
     for marker, colour, label in (
-        ("o", "C0", "piecewise power law"), ("|", "C2", "collect up to"), ("x", "C1", "plain power law"),
+        ("o", "C0", "piecewise power law"),
+        ("|", "C2", "collect up to"),
+        ("x", "C1", "plain power law"),
     ):  # fmt: skip
         axis.plot([], [], marker, color=colour, label=label)
     if any(np.isfinite(_number(row["came_at"])) for row in needs):

@@ -8,15 +8,14 @@ out for the price of one forest.
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from statlas.core.examples import example_path
-from statlas.core.learning_curves import LearningCurve
+from statlas.core.learning_curves import LearningCurve, recorded_curves
 from statlas.scaling.piecewise_power_law.law import FloatArray, Tail, fit_whole_curves
 
 N_TREES = 160
@@ -87,11 +86,18 @@ class Seen:
         Shape (n_pilots, n_features).
     start, level
         log n of each pilot's last size, and its log error there by a line through its late points.
+    slope
+        Slope of the line through all of a pilot's points.
     """
 
     features: FloatArray
     start: FloatArray
     level: FloatArray
+    slope: FloatArray
+
+    def rows(self, rows: NDArray[np.int64]) -> Seen:
+        """Some of the pilots."""
+        return Seen(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 def _line(
@@ -101,7 +107,9 @@ def _line(
     total = weight.sum(axis=1)
     mean_x, mean_y = (weight * x).sum(axis=1) / total, (weight * y).sum(axis=1) / total
     away = (x - mean_x[:, None]) * weight
-    slope = (away * y).sum(axis=1) / np.maximum((away * x).sum(axis=1) - away.sum(axis=1) * mean_x, 1e-9)
+    slope = (away * y).sum(axis=1) / np.maximum(
+        (away * x).sum(axis=1) - away.sum(axis=1) * mean_x, 1e-9
+    )
     return mean_x, mean_y, slope
 
 
@@ -128,7 +136,7 @@ def look_at(pilots: Padded) -> Seen:
             pilots.log_classes, np.log(rough + 0.01),
         ]
     )  # fmt: skip
-    return Seen(features, last, level)
+    return Seen(features, last, level, slope)
 
 
 # --- the recorded curves ----------------------------------------------------------------------
@@ -145,24 +153,8 @@ class Record:
 
 @functools.cache
 def recorded() -> Record:
-    """The curves of ``learning_curves.csv``."""
-    table = pd.read_csv(example_path("learning_curves.csv"))
-    return record_of(_curves_of(table))
-
-
-def _curves_of(table: pd.DataFrame) -> list[LearningCurve]:
-    curves = []
-    for (dataset, task, model), rows in table.groupby(["dataset", "task", "model"], sort=False):
-        rows = rows[rows["error"] > 0]
-        labels = {"dataset": str(dataset), "task": str(task), "model": str(model)}
-        curves.append(
-            LearningCurve(
-                f"{dataset}, {task}, {model}", labels,
-                *(rows[name].to_numpy(dtype=float) for name in ("n", "error", "standard_error", "repeats")),
-                float(rows["classes"].iloc[0]),
-            )
-        )  # fmt: skip
-    return curves
+    """The recorded curves, but for models of one family that differ in size only."""
+    return record_of([curve for curve in recorded_curves() if not curve.labels["parameters"]])
 
 
 def record_of(curves: list[LearningCurve]) -> Record:
@@ -180,17 +172,15 @@ class Lessons:
     ----------
     seen, answers
         Features, and the four parameters relative to the pilot, shape (n_pilots, 4): log error at
-        its end less the pilot's own estimate, slope there, final slope, log distance of the knot.
+        its end less the pilot's own estimate, slope there and final slope less the pilot's own
+        slope, log distance of the knot.
     curve
         Number of the recorded curve of each pilot.
-    ends
-        log n of the last size of each pilot.
     """
 
     seen: Seen
     answers: FloatArray
     curve: NDArray[np.int64]
-    ends: FloatArray
 
 
 def cut_pilots(record: Record, rng: np.random.Generator) -> Lessons:
@@ -223,14 +213,17 @@ def cut_pilots(record: Record, rng: np.random.Generator) -> Lessons:
         *(np.concatenate([getattr(part, name) for part, _ in parts])
           for name in Padded.__dataclass_fields__)
     )  # fmt: skip
-    curve = np.concatenate([rows for _, rows in parts])
+    of_curve = np.concatenate([rows for _, rows in parts])
     seen = look_at(pilots)
-    chosen = type(fits)(*(getattr(fits, name)[curve] for name in fits.__dataclass_fields__))
+    chosen = type(fits)(*(getattr(fits, name)[of_curve] for name in fits.__dataclass_fields__))
     tail = chosen.tail(seen.start)
     answers = np.column_stack(
-        [tail.level - seen.level, tail.slope, tail.final_slope, tail.stretch]
-    )
-    return Lessons(seen, answers, curve, seen.start)
+        [
+            tail.level - seen.level, tail.slope - seen.slope, tail.final_slope - seen.slope,
+            tail.stretch,
+        ]
+    )  # fmt: skip
+    return Lessons(seen, answers, of_curve)
 
 
 # --- the forest -------------------------------------------------------------------------------
@@ -347,7 +340,7 @@ def _calibrated(forest: Forest, lessons: Lessons, rng: np.random.Generator) -> F
     record = forest.record
     rows = rng.permutation(len(lessons.curve))[: 3 * len(record.curves)]
     dataset = record.dataset[lessons.curve[rows]]
-    seen = Seen(*(getattr(lessons.seen, name)[rows] for name in Seen.__dataclass_fields__))
+    seen = lessons.seen.rows(rows)
     answers = forest.trees.predict(seen.features)
     used = forest.left_out[:, dataset]
     whole = pad(record.curves)
@@ -359,9 +352,7 @@ def _calibrated(forest: Forest, lessons: Lessons, rng: np.random.Generator) -> F
     errors = (y - guess.log_error) / guess.spread
     distance = x - seen.start[:, None]
     of = np.broadcast_to(dataset[:, None], x.shape)
-    return Forest(
-        record, forest.trees, forest.left_out, errors[later], distance[later], of[later]
-    )
+    return Forest(record, forest.trees, forest.left_out, errors[later], distance[later], of[later])
 
 
 @dataclass(frozen=True)
@@ -385,21 +376,20 @@ def _tail(seen: Seen, answers: FloatArray) -> Tail:
     """Laws of parameters (n_pilots, 4)."""
     shift, slope, final, stretch = np.moveaxis(answers, -1, 0)
     return Tail(
-        seen.start, seen.level + shift, np.minimum(slope, 0.0), np.minimum(final, 0.0),
+        seen.start,
+        seen.level + shift,
+        np.minimum(seen.slope + slope, 0.0),
+        np.minimum(seen.slope + final, 0.0),
         np.maximum(stretch, 0.0),
-    )  # fmt: skip
+    )
 
 
-def _predict(
-    seen: Seen, answers: FloatArray, used: NDArray[np.bool_], x: FloatArray
-) -> Guess:
+def _predict(seen: Seen, answers: FloatArray, used: NDArray[np.bool_], x: FloatArray) -> Guess:
     """Law and spread at log n `x`, shape (n_pilots, n_points), by the trees `used`."""
     n_trees, n_pilots = used.shape
     share = used / np.maximum(used.sum(axis=0), 1)
     tail = _tail(seen, np.einsum("tp,tpk->pk", share, answers))
-    repeated = Seen(
-        np.zeros((n_trees * n_pilots, 0)), np.tile(seen.start, n_trees), np.tile(seen.level, n_trees)
-    )
+    repeated = seen.rows(np.tile(np.arange(n_pilots), n_trees))
     each = _tail(repeated, answers.reshape(-1, 4)).log_error(np.tile(x, (n_trees, 1)))
     each = each.reshape(n_trees, n_pilots, -1)
     log_error = tail.log_error(x)
@@ -470,8 +460,7 @@ def forecast(
         centre, spread = guess.log_error[row], guess.spread[row]
         tail = Tail(*(getattr(guess.tail, name)[[row]] for name in Tail.__dataclass_fields__))
         trees = answers[used[:, row], row]
-        level_of = np.full(len(trees), seen.level[row])
-        own = Seen(np.zeros((len(trees), 0)), np.full(len(trees), seen.start[row]), level_of)
+        own = seen.rows(np.full(len(trees), row))
         # An error does not rise with examples, so neither end of the interval does.
         low = np.minimum.accumulate(centre + low_factor * spread)
         high = np.minimum.accumulate(centre + high_factor * spread)
@@ -486,7 +475,7 @@ def _factors(
     kept = forest.of_dataset != without
     errors, distance, of = forest.errors[kept], forest.distance[kept], forest.of_dataset[kept]
     centres, lows, highs = [], [], []
-    for near, far in zip(_DISTANCES[:-1], _DISTANCES[1:], strict=True):
+    for near, far in itertools.pairwise(_DISTANCES):
         rows = (distance > near) & (distance <= far)
         if len(np.unique(of[rows])) < 3:
             continue

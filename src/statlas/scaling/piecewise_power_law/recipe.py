@@ -120,12 +120,11 @@ def _answers(
     answers = []
     for curve, pilot, one in zip(curves, pilots, found, strict=True):
         goal = 0.5 * float(pilot.error[-1]) if target is None else target
-        answers.append(
-            _Answer(
-                curve, pilot, goal, one, find_need(one, goal, plan.tolerance),
-                power_law_examples(pilot, goal),
-            )
-        )  # fmt: skip
+        need = find_need(one, goal, plan.tolerance)
+        if pilot.error.min() <= goal:
+            reached = float(pilot.n[pilot.error <= goal][0])
+            need = Need(reached, reached, reached, need.horizon)
+        answers.append(_Answer(curve, pilot, goal, one, need, power_law_examples(pilot, goal)))
     return answers
 
 
@@ -155,13 +154,13 @@ def _check(answer: _Answer) -> dict[str, float]:
     """What came of the forecast at the sizes beyond the pilot."""
     later = answer.later
     if len(later) == 0:
-        return dict.fromkeys(
-            ("came_at", "error_of_law", "error_of_power_law", "covered"), np.nan
-        )
+        return dict.fromkeys(("came_at", "error_of_law", "error_of_power_law", "covered"), np.nan)
     predicted = np.exp(answer.found.tail.log_error(later.x)[0])
     intercept, slope = fit_power_law(answer.pilot)
     straight = np.exp(intercept + slope * later.x)
-    low, high = (np.interp(later.x, answer.found.x, e) for e in (answer.found.low, answer.found.high))
+    low, high = (
+        np.interp(later.x, answer.found.x, e) for e in (answer.found.low, answer.found.high)
+    )
     return {
         "came_at": examples_at(answer.curve, answer.target),
         "error_of_law": float(np.mean(np.abs(predicted - later.error))),
@@ -232,7 +231,7 @@ def examples_needed(
     focus: Annotated[
         str | None, Option(help="curve of the headline; by default the one with the least need")
     ] = None,
-    classes: Annotated[
+    n_classes: Annotated[
         int | None, Option(ge=2, help="number of classes, where there is no column of them")
     ] = None,
     guess: Annotated[
@@ -269,7 +268,7 @@ def examples_needed(
             f"a target of {target:g} is a perfect result, which no law of errors above 0 reaches",
             remedy="give a target short of it",
         )
-    plan = _Plan(goal, pilot, guess, classes, level, tolerance)
+    plan = _Plan(goal, pilot, guess, n_classes, level, tolerance)
     usable, short = _pilots(read, plan)
     # Which forest: any generator gives one of 1,000, so that a seed means the same every time.
     seed = int(np.random.default_rng(rng).integers(1000))
@@ -350,9 +349,7 @@ def _headline(answer: _Answer, plan: _Plan, score: bool, perfect: float) -> str:
 def _values(answer: _Answer, plan: _Plan) -> Iterator[Value]:
     need, each = answer.need, answer.found.each
     how = "errors of forecasts on recorded data sets left out"
-    yield Value(
-        "examples needed", need.examples, need.low, need.high, plan.level, "examples", how
-    )
+    yield Value("examples needed", need.examples, need.low, need.high, plan.level, "examples", how)
     yield Value(
         "collect next, in all", need.next_total, unit="examples",
         why_no_interval="a decision: the need, or where the interval gets wider than the tolerance",
@@ -381,7 +378,9 @@ def _values(answer: _Answer, plan: _Plan) -> Iterator[Value]:
             float(np.exp(np.interp(x, answer.found.x, ends)))
             for ends in (answer.found.log_error, answer.found.low, answer.found.high)
         )
-        yield Value(f"error at {ahead:g} times the examples", middle, low, high, plan.level, "", how)
+        yield Value(
+            f"error at {ahead:g} times the examples", middle, low, high, plan.level, "", how
+        )
 
 
 def _status(answer: _Answer) -> tuple[Status, str]:
@@ -408,7 +407,7 @@ def _notices(
         yield Notice(
             "classes-unknown",
             "the number of classes is not known and was taken as 2",
-            "give it with classes, since examples a class and the error of guessing follow from it",
+            "give it with n_classes: examples a class and the error of guessing follow from it",
         )
     per_class = chosen.found.x[0] - np.log(
         plan.classes or (chosen.pilot.classes if np.isfinite(chosen.pilot.classes) else 2)
@@ -436,9 +435,7 @@ def _notices(
         )
 
 
-def _details(
-    answers: list[_Answer], chosen: _Answer, plan: _Plan, unit: str
-) -> dict[str, Any]:
+def _details(answers: list[_Answer], chosen: _Answer, plan: _Plan, unit: str) -> dict[str, Any]:
     found, pilot, later = chosen.found, chosen.pilot, chosen.later
     furthest = max(
         float(np.log(min(chosen.need.examples, 1e12))) + 0.7,

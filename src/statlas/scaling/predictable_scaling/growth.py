@@ -56,7 +56,7 @@ class Growth:
 
     @property
     def exponents(self) -> FloatArray:
-        """beta in each bootstrap sample."""
+        """Exponent of growth in each bootstrap sample."""
         return self.draws["alpha"]
 
 
@@ -104,7 +104,7 @@ def best_sizes(
 
 
 def _vertex(log_size: FloatArray, y: FloatArray) -> float:
-    """log of the best size, NaN where it is not between the sizes tried."""
+    """Logarithm of the best size, NaN where it is not between the sizes tried."""
     there = np.flatnonzero(np.isfinite(y))
     lowest = int(np.argmin(y[there]))
     near = there[max(lowest - _NEIGHBOURS, 0) : lowest + _NEIGHBOURS + 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from statlas.core.errors import InputError
 from statlas.core.learning_curves import LearningCurve
@@ -20,6 +21,8 @@ OBJECTIVE = Objective("log")
 _STARTS = 12
 # Spare rows that a form needs beyond its parameters, so that its residuals say something.
 _SPARE = 2
+# Forms with less weight than this have no part in the interval of the exponent.
+_LEAST_WEIGHT = 0.03
 
 
 def weights_of(curve: LearningCurve) -> FloatArray:
@@ -77,8 +80,7 @@ class Regions:
         return float(sum(c.weight for c in self.candidates if getattr(c.form, region)))
 
     def ends(self) -> tuple[tuple[float, FloatArray] | None, tuple[float, FloatArray] | None]:
-        """Where the power-law region begins and ends, each with its bootstrap, None if it has no
-        such end."""
+        """Where the power-law region begins and ends, with draws; None where it has no end."""
         form = self.chosen.form
         at_fit = ends_of_power_region(form, self.chosen.fit.natural[None])
         at_draws = ends_of_power_region(form, self.draws.values)
@@ -95,7 +97,13 @@ def fit_form(
     held = {"B": guess} if form.guess and guess is not None else None
     largest, smallest = float(curve.error.max()), float(curve.error.min())
     begin = float(np.sqrt(curve.n[0] * curve.n[-1]))
-    starts = {"B": largest, "E": 0.5 * smallest, "m0": begin, "alpha": 0.5, "A": largest * begin**0.5}
+    starts = {
+        "B": largest,
+        "E": 0.5 * smallest,
+        "m0": begin,
+        "alpha": 0.5,
+        "A": largest * begin**0.5,
+    }
     start = [[starts[name] for name in form.law.names]]
     return fit_law(
         form.law, {"x": curve.n}, curve.error, OBJECTIVE, weights=weights_of(curve),
@@ -166,10 +174,19 @@ def find_regions(
         )
     chosen = named[0] if named else min(candidates, key=lambda candidate: candidate.bic)
     draws = bootstrap(chosen.fit, n_draws, kind="residual", rng=rng)
-    exponents = draws["alpha"]
+    exponents = _widened(chosen, draws)
     if not named:
         exponents = _averaged(candidates, chosen, draws, n_draws, rng)
     return Regions(curve, candidates, chosen, draws, exponents)
+
+
+def _widened(candidate: Candidate, draws: Draws) -> FloatArray:
+    """Exponents of samples, spread as Student's t is beside the normal: residuals are few."""
+    fit = candidate.fit
+    room = max(fit.problem.n_rows - fit.n_free, 1)
+    factor = float(stdtrit(room, 0.975)) / 1.959964
+    centre = fit.parameters["alpha"]
+    return np.maximum(centre + factor * (draws["alpha"] - centre), 0.0)
 
 
 def _averaged(
@@ -184,9 +201,10 @@ def _averaged(
     for candidate in candidates:
         share = round(n_draws * candidate.weight)
         if candidate is chosen:
-            parts.append(draws["alpha"][:share])
-        elif share >= 2:
-            parts.append(bootstrap(candidate.fit, share, kind="residual", rng=rng)["alpha"])
+            parts.append(_widened(chosen, draws)[:share])
+        elif candidate.weight >= _LEAST_WEIGHT:
+            own = bootstrap(candidate.fit, max(share, 2), kind="residual", rng=rng)
+            parts.append(_widened(candidate, own))
     return rng.permutation(np.concatenate(parts))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.special import fdtrc
 
 from statlas.core.learning_curves import LearningCurve
-from statlas.core.numerics.laws import LawFit, fit_law, information
+from statlas.core.numerics.laws import LawFit, fit_law
 from statlas.core.numerics.laws.uncertainty import percentile_interval
 from statlas.scaling.predictable_scaling.law import FORMS, FloatArray, Form, joint_law
 from statlas.scaling.predictable_scaling.regions import (
@@ -18,8 +17,6 @@ from statlas.scaling.predictable_scaling.regions import (
     Regions,
     weights_of,
 )
-
-Sharing = Literal["slope", "level"]
 
 
 @dataclass(frozen=True)
@@ -69,16 +66,15 @@ def common_form(sets: list[list[Candidate]]) -> Form:
         form for form in FORMS
         if all(any(c.form is form for c in candidates) for candidates in sets)
     ]  # fmt: skip
+
     def total(form: Form) -> float:
         return sum(c.bic for candidates in sets for c in candidates if c.form is form)
 
     return min(shared, key=total)
 
 
-def test_shared(
-    curves: list[LearningCurve], candidates: list[list[Candidate]], sharing: Sharing = "slope"
-) -> SlopeTest:
-    """Fit curves with a shared slope (or, for comparison, a shared level) and with their own.
+def test_shared(curves: list[LearningCurve], candidates: list[list[Candidate]]) -> SlopeTest:
+    """Fit curves with one slope and with slopes of their own.
 
     Parameters
     ----------
@@ -86,17 +82,11 @@ def test_shared(
         At least two.
     candidates
         Their fits by themselves, from `compare_forms`.
-    sharing
-        What is shared: the exponent, or the level at the smallest size of them all.
     """
     form = common_form(candidates)
     fits = [next(c.fit for c in own if c.form is form) for own in candidates]
-    # Examples are counted in units of the smallest size, where the level is compared.
-    unit = min(float(curve.n[0]) for curve in curves)
-    amplitude = "B" if form.guess else "A"
-    name = "alpha" if sharing == "slope" else amplitude
-    law = joint_law(form.law, len(curves), (name,))
-    x = np.concatenate([curve.n for curve in curves]) / unit
+    law = joint_law(form.law, len(curves), ("alpha",))
+    x = np.concatenate([curve.n for curve in curves])
     error = np.concatenate([curve.error for curve in curves])
     number = np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])
     # The weights of each curve are relative to its own residuals, so that curves are comparable.
@@ -104,10 +94,9 @@ def test_shared(
     weights = np.concatenate(
         [weights_of(curve) / noise for curve, noise in zip(curves, scale, strict=True)]
     )
-    held = _held(fits, amplitude, sharing)
     shared = fit_law(
         law, {"x": x, "curve": number.astype(float)}, error, OBJECTIVE, weights=weights,
-        n_starts=0, starts=_starts(fits, law.names, name, unit), fixed=held, rng=0,
+        n_starts=0, starts=_starts(fits, law.names), fixed=_held(fits), rng=0,
     )  # fmt: skip
     separate = sum(fit.value / noise for fit, noise in zip(fits, scale, strict=True))
     n_separate = sum(fit.n_free for fit in fits)
@@ -130,46 +119,59 @@ def _noise(fit: LawFit) -> float:
     return max(2 * fit.value / max(fit.problem.n_rows - fit.n_free, 1), 1e-8)
 
 
-def _held(fits: list[LawFit], amplitude: str, sharing: Sharing) -> dict[str, float]:
+def _held(fits: list[LawFit]) -> dict[str, float]:
     """Best guesses that were given stay so in the joint fit."""
-    held = {}
-    for k, fit in enumerate(fits):
-        if amplitude == "B" and not fit.free[fit.law.position("B")]:
-            name = "B" if sharing == "level" else f"B_{k}"
-            held[name] = fit.parameters["B"]
-    return held
+    return {
+        f"B_{k}": fit.parameters["B"]
+        for k, fit in enumerate(fits)
+        if "B" in fit.law.names and not fit.free[fit.law.position("B")]
+    }
 
 
-def _starts(
-    fits: list[LawFit], names: tuple[str, ...], shared: str, unit: float
-) -> list[list[float]]:
-    """Starts of the joint fit: the curves' own fits, with a mean, a low and a high shared value."""
-    own = []
-    for fit in fits:
-        values = dict(fit.parameters)
-        if "m0" in values:
-            values["m0"] /= unit
-        if "A" in values:
-            values["A"] *= unit ** -values["alpha"]
-        own.append(values)
-    level = np.array([values[shared] for values in own])
+def _starts(fits: list[LawFit], names: tuple[str, ...]) -> list[list[float]]:
+    """Starts of the joint fit: for each exponent the best that every curve can do by itself."""
+    own = [fit.parameters["alpha"] for fit in fits]
+    values = np.quantile(own, [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
+    values = np.unique(np.concatenate([values, [0.2, 0.35, 0.5, 0.7, 1.0]]))
+    best = [_best_at(fit, values) for fit in fits]
     starts = []
-    for value in np.quantile(level, [0.5, 0.1, 0.9]):
+    for place, value in enumerate(values):
         row = []
         for name in names:
             base, _, k = name.rpartition("_")
-            row.append(float(value) if name == shared else max(own[int(k)][base], 1e-12))
+            shared = name == "alpha"
+            column = 0 if shared else fits[0].law.position(base)
+            row.append(float(value if shared else best[int(k)][place, column]))
         starts.append(row)
     return starts
 
 
+_BEGINNINGS = np.array([0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0, 6.0])
+
+
+def _best_at(fit: LawFit, values: FloatArray) -> FloatArray:
+    """A curve's parameters for each exponent, (n_values, n_parameters), by a coarse search."""
+    law, place = fit.law, fit.law.position("alpha")
+    factors = _BEGINNINGS if "m0" in law.names else np.ones(1)
+    tried = np.tile(fit.natural, (len(values) * len(factors), 1))
+    tried[:, place] = np.maximum(np.repeat(values, len(factors)), 1e-12)
+    if "m0" in law.names:
+        tried[:, law.position("m0")] *= np.tile(factors, len(values))
+    coordinates = fit.problem.project(law.to_coordinates(tried))
+    coordinates[:, ~fit.free] = fit.coordinates[~fit.free]
+    cost = fit.problem.evaluate(coordinates).value.reshape(len(values), len(factors))
+    chosen = np.arange(len(values)) * len(factors) + cost.argmin(axis=1)
+    return law.to_natural(coordinates[chosen])
+
+
 def _criterion(value: float, n: int, n_free: int) -> float:
-    return n * np.log(max(2 * value, 1e-300) / n) + n_free * np.log(n)
+    return float(n * np.log(max(2 * value, 1e-300) / n) + n_free * np.log(n))
 
 
 def _aicc(value: float, n: int, n_free: int) -> float:
     k = n_free + 1
-    return n * np.log(max(2 * value, 1e-300) / n) + 2 * k + 2 * k * (k + 1) / max(n - k - 1, 1)
+    penalty = 2 * k + 2 * k * (k + 1) / max(n - k - 1, 1)
+    return float(n * np.log(max(2 * value, 1e-300) / n) + penalty)
 
 
 # --- pairs ----------------------------------------------------------------------------------------
