@@ -43,6 +43,13 @@ Reference    Brandfonbrener, Anand, Vyas, Malach and Kakade (2024), Loss-to-Loss
 
 from __future__ import annotations
 
+from statlas.scaling.loss_to_loss.claims import (
+    against_own_law,
+    carried_coverage,
+    few_points,
+    train_to_test,
+    twenty_times,
+)
 from statlas.scaling.loss_to_loss.laws import (
     fit_loss_law,
     log_line,
@@ -85,4 +92,5 @@ __all__ = [
     "fit_loss_law", "fit_relation", "log_line", "loss_relations", "pair_runs", "predict_across",
     "r_squared", "redraw_law", "relate", "relation_law", "same_runs", "shifted_kaplan",
     "spread_out", "straight_line", "translate",
+    "against_own_law", "carried_coverage", "few_points", "train_to_test", "twenty_times",
 ]  # fmt: skip

@@ -151,7 +151,7 @@ def _starts(pairs: Pairs, e0: FloatArray, log_top: float) -> FloatArray:
     for _ in range(7 if len(e0) == 1 else 1):
         offset, power = (grid.ravel() for grid in np.meshgrid(e0, kappa))
         found, errors = _solve_linear(pairs, offset, power, np.exp(log_top))
-        best = found[np.argsort(errors, kind="stable")[:4]]
+        best = found[np.argsort(errors, kind="stable")[:2]]
         centre = int(np.argmin(errors)) // len(e0)
         kappa = np.linspace(kappa[max(centre - 1, 0)], kappa[min(centre + 1, len(kappa) - 1)], 15)
     return best[:1] if len(e0) == 1 else best

@@ -66,6 +66,14 @@ from statlas.scaling.model_ladders.chain import (
     forecast,
     loss_link,
 )
+from statlas.scaling.model_ladders.claims import (
+    against_one_step_power,
+    against_one_step_sigmoid,
+    chained_coverage,
+    fewer_rungs,
+    noise_and_error,
+    planted_error,
+)
 from statlas.scaling.model_ladders.laws import (
     ONE_STEP_POWER,
     ONE_STEP_SIGMOID,
@@ -81,4 +89,6 @@ __all__ = [
     "bits_per_byte", "cell_means", "doubts", "fit_chain", "fit_one_step", "forecast", "influence",
     "ladder_forecast", "loss_link", "moving_average", "predict_by", "sigmoid_law", "split",
     "task_columns", "task_noise",
+    "against_one_step_power", "against_one_step_sigmoid", "chained_coverage", "fewer_rungs",
+    "noise_and_error", "planted_error",
 ]  # fmt: skip

@@ -1,0 +1,218 @@
+"""The paper's claims, on planted ladders and on the recorded runs of small transformers.
+
+Recorded: a recipe and a task whose text it holds are drawn, and its three seeds with replacement.
+The runs within a factor of four of the dearest one's compute are forecast from the others; errors
+are mean absolute errors of the accuracy, in shares of 1.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from statlas.core import Above, Below, Twin, claim
+from statlas.core.examples import example_path
+from statlas.core.numerics.laws import CHINCHILLA
+from statlas.core.numerics.laws.uncertainty import percentile_interval
+from statlas.scaling.model_ladders.backtest import Rules, cell_means, predict_by, task_noise
+from statlas.scaling.model_ladders.chain import IntArray, Ladder, fit_chain, forecast
+from statlas.scaling.model_ladders.laws import FloatArray
+
+# Near the laws of a knowledge benchmark on the released ladder.
+_STEP_1 = {"E": 0.55, "A": 45.0, "B": 100.0, "alpha": 0.24, "beta": 0.25}
+_STEP_2 = {"a": -0.73, "L0": 0.72, "k": 5.5, "b": 0.97}
+_TARGET = np.array([1.32e10]), np.array([5e12])  # about 60 times the cost of the whole ladder
+_STARTS = 48
+
+# --- planted ladders ------------------------------------------------------------------------------
+
+
+def _accuracy(loss: FloatArray) -> FloatArray:
+    scaled = _STEP_2["k"] * (loss - _STEP_2["L0"])
+    return np.asarray(_STEP_2["a"] / (1 + np.exp(-scaled)) + _STEP_2["b"])
+
+
+def _planted(rng: np.random.Generator) -> Ladder:
+    """Four sizes to four lengths, five checkpoints each, with noise by run and by checkpoint."""
+    grids = np.meshgrid(1.9e8 * 2.0 ** np.arange(4), 20.0 * np.array([1, 2, 5, 10]))
+    size, multiple = (grid.ravel() for grid in grids)
+    share = np.linspace(0.2, 1, 5)
+    sizes = np.repeat(size, 5)
+    tokens = (size * multiple)[:, None] * share
+    run = np.repeat(np.arange(16), 5)
+    loss = CHINCHILLA(_STEP_1, {"N": sizes, "D": tokens.ravel()})
+    by_run = rng.standard_normal((2, 16))[:, run]
+    by_row = rng.standard_normal((2, 80))
+    loss = loss * np.exp(0.004 * by_run[0] + 0.002 * by_row[0])
+    accuracy = _accuracy(loss) + 0.004 * by_run[1] + 0.008 * by_row[1]
+    final = np.tile(share == 1, 16)
+    return Ladder(sizes, tokens.ravel(), 6 * sizes * tokens.ravel(), loss, accuracy, run, final)
+
+
+@claim(
+    "model-ladders",
+    says="intervals that carry the errors of both steps cover the accuracy that a larger run is "
+    "expected to reach about as often as they promise",
+    where="chained prediction; the intervals are this module's",
+    expect=Above(0.88),
+    unit="share of simulated ladders of 16 runs whose 95 % interval covers",
+    subject="both",
+    twin=Twin("the errors of step 2 alone", "accuracy"),
+    quick=16,
+    full=800,
+    kind="proportion",
+)
+def chained_coverage(rng: np.random.Generator, steps: str) -> float:
+    """Whether the interval of one ladder covers."""
+    truth = _accuracy(CHINCHILLA(_STEP_1, {"N": _TARGET[0], "D": _TARGET[1]}))[0]
+    chain = fit_chain(_planted(rng), n_starts=_STARTS)
+    found = forecast(chain, *_TARGET, n_draws=80, steps=steps, rng=rng)  # type: ignore[arg-type]
+    low, high = percentile_interval(found.accuracy_draws[:, 0], 0.95)
+    return float(low <= truth <= high)
+
+
+@claim(
+    "model-ladders",
+    says="a ladder that costs a small share of the target forecasts its accuracy within two points",
+    where="abstract: within 2 points on four tasks, with 1 % of the compute",
+    expect=Below(0.02),
+    unit="absolute error of the expected accuracy, the target 60 times the cost of the ladder",
+    subject="two steps",
+    twin=Twin("a power law of the accuracy, in one step", "one-step power law"),
+    quick=16,
+    full=300,
+)
+def planted_error(rng: np.random.Generator, method: str) -> float:
+    """Error of one ladder's forecast."""
+    truth = _accuracy(CHINCHILLA(_STEP_1, {"N": _TARGET[0], "D": _TARGET[1]}))[0]
+    chain = fit_chain(_planted(rng), n_starts=_STARTS)
+    compute = 6 * _TARGET[0] * _TARGET[1]
+    return float(abs(predict_by(method, chain, *_TARGET, compute, _STARTS)[0] - truth))
+
+
+# --- recorded runs --------------------------------------------------------------------------------
+
+TASKS = ("prose", "code", "words")
+MIXED = ("mix", "mix-code", "repeated", "synthetic")
+CASES = tuple((task, task) for task in TASKS) + tuple((r, t) for r in MIXED for t in TASKS)
+Case = tuple[str, str]
+
+
+@functools.cache
+def _recorded() -> pd.DataFrame:
+    return pd.read_csv(example_path("corpus_runs.csv"))
+
+
+def _case(case: Case, seeds: IntArray | None = None) -> Ladder:
+    """The ladder of a recipe and task; all checkpoints count: the learning rate is constant."""
+    recipe, task = case
+    table = _recorded()
+    table = table[table["recipe"] == recipe]
+    parts = [table]
+    if seeds is not None:
+        number = table["seed"].str[1:].astype(int).to_numpy() - 1
+        parts = [
+            table[number == seed].assign(run=table["run"] + f"-{copy}")
+            for copy, seed in enumerate(seeds)
+        ]
+    table = pd.concat(parts, ignore_index=True)
+    names = ("parameters", "tokens", "compute", f"{task}_task_loss", f"{task}_accuracy")
+    size, tokens, compute, loss, accuracy = (table[name].to_numpy(dtype=float) for name in names)
+    run = pd.factorize(table["run"])[0].astype(np.int64)
+    return Ladder(size, tokens, compute, loss, accuracy, run, np.ones(len(table), dtype=bool))
+
+
+def _drawn(rng: np.random.Generator) -> Ladder:
+    """The ladder of a drawn case with drawn seeds."""
+    return _case(CASES[rng.integers(len(CASES))], rng.integers(3, size=3))
+
+
+def _error(ladder: Ladder, method: str, fewer: float = 1.0) -> float:
+    """Mean absolute error on the dearer runs, fitted to the others, or to `fewer` of them."""
+    cut = float(ladder.compute.max()) / 4
+    above = cell_means(ladder.where(ladder.compute > cut))
+    chain = Rules().fit(ladder.where(ladder.compute <= cut / fewer), _STARTS)
+    predicted = predict_by(method, chain, above.size, above.tokens, above.compute, _STARTS)
+    return float(np.mean(np.abs(predicted - above.accuracy)))
+
+
+_RECORDED = "difference of mean absolute errors on held-out recorded runs"
+
+
+@claim(
+    "model-ladders",
+    says="on recorded runs two steps forecast dearer runs better than the one-step sigmoid",
+    where="alternative design choices: predicting accuracy in a single step",
+    expect=Above(0.001),
+    unit=_RECORDED,
+    subject="two steps",
+    twin=Twin("the one-step power law in the place of the two steps", "one-step power law"),
+    quick=12,
+    full=150,
+)
+def against_one_step_sigmoid(rng: np.random.Generator, method: str) -> float:
+    """Error of the one-step sigmoid less that of a method."""
+    ladder = _drawn(rng)
+    return _error(ladder, "one-step sigmoid") - _error(ladder, method)
+
+
+@claim(
+    "model-ladders",
+    says="on recorded runs two steps forecast dearer runs better than a power law of the accuracy",
+    where="step 1 fitted to the accuracy itself",
+    expect=Above(0.001),
+    unit=_RECORDED,
+    subject="two steps",
+    twin=Twin("the power law itself", "one-step power law"),
+    quick=12,
+    full=150,
+)
+def against_one_step_power(rng: np.random.Generator, method: str) -> float:
+    """Error of the one-step power law less that of a method."""
+    ladder = _drawn(rng)
+    return _error(ladder, "one-step power law") - _error(ladder, method)
+
+
+@claim(
+    "model-ladders",
+    says="on recorded runs a ladder without its dearest rungs forecasts worse",
+    where="compute of the ladder against prediction error",
+    expect=Above(0.001),
+    unit=_RECORDED,
+    subject=4.0,
+    twin=Twin("all rungs kept", 1.0),
+    quick=12,
+    full=200,
+)
+def fewer_rungs(rng: np.random.Generator, fewer: float) -> float:
+    """Error without the rungs of the last factor of four less the error with them."""
+    ladder = _drawn(rng)
+    return _error(ladder, "two steps", fewer) - _error(ladder, "two steps")
+
+
+@claim(
+    "model-ladders",
+    says="on recorded runs tasks whose scores are noisier are forecast worse",
+    where="variance analysis: noise of a task and its prediction error",
+    expect=Above(0.0),
+    unit="rank correlation of relative seed noise and relative error over ten recipes and tasks",
+    subject=False,
+    twin=Twin("the noise of another recipe and task", True),
+    quick=8,
+    full=100,
+)
+def noise_and_error(rng: np.random.Generator, shuffled: bool) -> float:
+    """Correlation over ten drawn cases with drawn seeds."""
+    cases = [CASES[place] for place in rng.permutation(len(CASES))[:10]]
+    noise, errors = [], []
+    for case in cases:
+        whole = _case(case)
+        noise.append(task_noise(whole, whole).seed_accuracy / whole.accuracy.mean())
+        ladder = _case(case, rng.integers(3, size=3))
+        errors.append(_error(ladder, "two steps") / ladder.accuracy.mean())
+    if shuffled:
+        noise = list(rng.permutation(noise))
+    return float(np.corrcoef(rankdata(noise), rankdata(errors))[0, 1])
