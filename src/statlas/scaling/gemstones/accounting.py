@@ -70,7 +70,7 @@ def gemstone_flops_per_token(
     Examples
     --------
     >>> print(f"{gemstone_flops_per_token(1024, 28):.5g}")
-    3.4196e+09
+    3.5781e+09
     """
     w, d = np.asarray(width, dtype=float), np.asarray(depth, dtype=float)
     heads = w / 128

@@ -43,10 +43,10 @@ OUTCOMES = ("exponent", "size", "tokens", "tokens_per_parameter", "width", "dept
 FACTOR_WORDS = {
     "approach": "the approach",
     "loss_fit": "the fitting loss",
-    "checkpoints": "the checkpoints",
-    "sizes": "the sizes held out",
-    "parameters": "counting parameters",
-    "flops": "counting operations",
+    "checkpoints": "the choice of checkpoints",
+    "sizes": "the choice of sizes",
+    "parameters": "the count of parameters",
+    "flops": "the count of operations",
 }
 
 _FLAT = 1e-3  # exponent at which loss no longer falls

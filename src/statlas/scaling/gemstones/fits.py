@@ -21,7 +21,7 @@ _STARTS = 60
 _SEEDS = 3  # optima of all rows from which each subset starts
 _SCOUTING, _ITERATIONS, _TOLERANCE = 12, 120, 1e-9
 _DAMPING = 1e-6  # of the first step of a draw, relative to the curvature
-_STEPS, _STEPS_OF_HUBER = 8, 16  # of a draw; Huber's function is followed more slowly
+_STEPS, _ROUNDS_OF_HUBER = 8, 2  # of a draw; Huber's function is followed more slowly
 
 
 def first_fit(
@@ -137,10 +137,12 @@ def draw_parameters(
     free = np.broadcast_to(fit.free, (len(weights), len(fit.free)))
     begins = [_one_step(fit, samples, used, free)]
     begins += [np.repeat(seed[None], len(weights), axis=0) for seed in seeds]
-    steps = _STEPS if fit.problem.objective.huber is None else _STEPS_OF_HUBER
+    rounds = 1 if fit.problem.objective.huber is None else _ROUNDS_OF_HUBER
     best, lowest = begins[0], np.full(len(weights), np.inf)
     for begin in begins:
-        here = levenberg_marquardt(samples, begin, free, steps)
+        here = begin
+        for _ in range(rounds):  # each begins with fresh damping, which else falls to nothing
+            here = levenberg_marquardt(samples, here, free, _STEPS)
         value = samples.evaluate(here).value
         best = np.where((value < lowest)[:, None], here, best)
         lowest = np.minimum(value, lowest)

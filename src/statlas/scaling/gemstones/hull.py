@@ -25,7 +25,7 @@ def lower_hull(resource: FloatArray, loss: FloatArray) -> NDArray[np.int64]:
 
     Examples
     --------
-    >>> lower_hull(np.array([1.0, 2, 4, 8, 16]), np.array([4.0, 3.9, 2, 1.9, 1]))
+    >>> lower_hull(np.array([1.0, 2, 4, 8, 16]), np.array([4.0, 3.9, 2, 1.9, 1.5]))
     array([0, 2, 4])
     """
     order = np.lexsort([loss, resource])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from statlas.core import InputError, Table
-from statlas.core.runs import read_run_sizes
+from statlas.core.runs import read_run_sizes, unit_in_name
 from statlas.scaling.gemstones.accounting import Counted, FloatArray, recount
 
 _NAMES: dict[Counted, str] = {
@@ -47,6 +47,8 @@ class Trainings:
         Why there is no law in width and depth, or "".
     ratio
         Median of the column of compute over 6 x parameters x tokens; NaN without one.
+    left_out
+        Rows of the table that are of another kind of training than the focus.
     """
 
     parameters: dict[str, FloatArray]
@@ -62,6 +64,7 @@ class Trainings:
     stages: dict[str, NDArray[np.bool_]]
     why_no_shape: str
     ratio: float
+    left_out: int = 0
 
     @property
     def size(self) -> FloatArray:
@@ -129,7 +132,7 @@ def read_trainings(
     InputError
         Without tokens and compute, or with fewer than five trainings.
     """
-    sizes = read_run_sizes(table, *units)
+    sizes = read_run_sizes(table, *named_units(table, units))
     keep = _focused(table, focus)
     known = {
         name: table.number(name)[keep]
@@ -171,7 +174,17 @@ def read_trainings(
         stages={level: stage[first] == place for place, level in enumerate(stages)},
         why_no_shape=why,
         ratio=sizes.flops_ratio if both else np.nan,
+        left_out=int(np.sum(~keep)),
     )
+
+
+def named_units(table: Table, units: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Units as given, or, where left at 1, as the columns' names state them in brackets."""
+    names = [str(table.columns.get(role, "")) for role in ("parameters", "tokens", "compute")]
+    found = [
+        unit_in_name(name) if unit == 1 else unit for name, unit in zip(names, units, strict=True)
+    ]
+    return found[0], found[1], found[2]
 
 
 def _focused(table: Table, focus: str | None) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from statlas.core import (
     OptionError,
     Result,
     Roles,
+    SetAside,
     Status,
     Table,
     Value,
@@ -278,6 +279,7 @@ def width_depth_multiverse(
         status=status,
         advice=advice,
         warnings=tuple(report.notices()),
+        set_aside=report.aside(),
         options={"target": goal},
     )
 
@@ -487,7 +489,8 @@ class _Report:
             )  # fmt: skip
         reasons = Counter(cell.why_not for cell in self.found.cells if cell.why_not)
         for reason, count in reasons.most_common(4):
-            yield Notice("analyses-left-out", f"{count} analyses have no prescription: {reason}")
+            what = "analysis has" if count == 1 else "analyses have"
+            yield Notice("analyses-left-out", f"{count} {what} no prescription: {reason}")
         if self.plan.target > 30 * self.compute.max():
             yield Notice(
                 "extrapolation",
@@ -508,6 +511,12 @@ class _Report:
                     f"parameters follow from width and depth only to {100 * size_of.worst:.0f} %",
                     "shapes may differ in more than width and depth; best shapes are rougher",
                 )
+
+    def aside(self) -> tuple[SetAside, ...]:
+        left_out = self.trainings.left_out
+        if not left_out:
+            return ()
+        return (SetAside("another kind of training than the focus", left_out),)
 
     def details(self) -> dict[str, Any]:
         best: dict[str, float] | None = None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from statlas.core import AssumptionError, ConvergenceError, InputError, Table
+from statlas.core import AssumptionError, ConvergenceError, InputError, SetAside, Table
 from statlas.core.numerics.laws import CHINCHILLA, Draws, LawFit, Objective, bootstrap, fit_law
-from statlas.core.runs import read_run_sizes
+from statlas.core.runs import read_run_sizes, unit_in_name
 
 FloatArray = NDArray[np.float64]
 
@@ -51,6 +51,7 @@ class RunsRead:
     loss: FloatArray
     run: NDArray[np.int64]
     hours: FloatArray | None
+    aside: tuple[SetAside, ...]
 
 
 def read_runs(
@@ -75,8 +76,9 @@ def read_runs(
     InputError
         Without tokens and compute, or for a focus that does not exist.
     """
-    sizes = read_run_sizes(table, *units)
+    sizes = read_run_sizes(table, *_named_units(table, units))
     keep = _focused(table, focus)
+    aside = [SetAside("another kind of training than the focus", int(np.sum(~keep)))]
     loss = table.number("loss")
     if repeats == "best":
         pairs = np.column_stack([sizes.parameters, sizes.tokens])
@@ -85,6 +87,7 @@ def read_runs(
         first = np.r_[True, np.diff(place[order]) > 0]
         best = np.zeros(len(loss), dtype=bool)
         best[order[first]] = True
+        aside.append(SetAside("not the best of equal size and tokens", int(np.sum(keep & ~best))))
         keep = keep & best
     if table.has("run"):
         run = np.unique(table.factor("run").codes[keep], return_inverse=True)[1].ravel()
@@ -97,7 +100,17 @@ def read_runs(
         loss[keep],
         run,
         table.number("device_hours")[keep] if table.has("device_hours") else None,
+        tuple(item for item in aside if item.rows),
     )
+
+
+def _named_units(table: Table, units: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Units as given, or, where left at 1, as the columns' names state them in brackets."""
+    names = [str(table.columns.get(role, "")) for role in ("parameters", "tokens", "compute")]
+    found = [
+        unit_in_name(name) if unit == 1 else unit for name, unit in zip(names, units, strict=True)
+    ]
+    return found[0], found[1], found[2]
 
 
 def _focused(table: Table, focus: str | None) -> NDArray[np.bool_]:

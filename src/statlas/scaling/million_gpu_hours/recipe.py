@@ -306,6 +306,7 @@ def plan_training(
         status=status,
         advice=advice,
         warnings=tuple(report.notices()),
+        set_aside=() if read is None else read.aside,
         options={"law": chosen},
     )
 
