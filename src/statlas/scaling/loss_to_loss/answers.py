@@ -187,7 +187,7 @@ def _forecast(
         forecast = float(predict_across(relation, *where)[0])
         drawn = predict_across(relation, *where, draws)[:, 0]
         fitted = predict_across(relation, pairs.size, pairs.tokens)
-    if not np.isfinite(forecast):
+    if at <= relation.parameters["E0"]:
         raise InputError(
             f"the first loss {at:.4g} lies at or below the irreducible one "
             f"({relation.parameters['E0']:.4g})",

@@ -9,6 +9,7 @@ import pandas as pd
 
 _STYLES = {
     "loss to loss": ("C0", "o"),
+    "through the first law": ("C4", "P"),
     "own law": ("C1", "s"),
     "law of compute": ("C3", "D"),
     "straight line": ("C7", "v"),
@@ -44,6 +45,8 @@ def draw_pairs(axis: Any, details: dict[str, Any]) -> None:
 
 def draw_errors(axis: Any, table: pd.DataFrame, prefix: str, title: str) -> None:
     """Mean relative error of each way of predicting, a row a relation."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     from statlas.core.figures import plain_label
 
     places = np.arange(len(table))
@@ -57,7 +60,9 @@ def draw_errors(axis: Any, table: pd.DataFrame, prefix: str, title: str) -> None
     axis.set_yticks(places, [plain_label(str(name)) for name in table["second"]])
     axis.set_ylim(len(table) - 0.5, -0.5)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("mean relative error of the second loss (%)")
     axis.set_title(title)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2, fontsize=8)

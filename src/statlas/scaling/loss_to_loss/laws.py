@@ -152,7 +152,7 @@ def log_line(
 
 
 def relate(parameters: FloatArray, first: ArrayLike) -> FloatArray:
-    """L1 = K (L0 - E0)^kappa + E1, NaN where L0 is below E0.
+    """L1 = K (L0 - E0)^kappa + E1; E1 where L0 is below E0, as nothing is left of the power.
 
     Parameters
     ----------
@@ -162,8 +162,8 @@ def relate(parameters: FloatArray, first: ArrayLike) -> FloatArray:
         L0, broadcast against the leading axes of the parameters.
     """
     k, kappa, e0, e1 = np.moveaxis(np.asarray(parameters, dtype=float), -1, 0)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(k * (np.asarray(first, dtype=float) - e0) ** kappa + e1)
+    excess = np.maximum(np.asarray(first, dtype=float) - e0, 0.0)
+    return np.asarray(k * excess**kappa + e1)
 
 
 def translate(law: Mapping[str, float], relation: Mapping[str, float]) -> dict[str, float]:

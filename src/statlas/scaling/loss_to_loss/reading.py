@@ -55,11 +55,14 @@ class Series:
     ----------
     name
         Words for it.
+    short
+        The same without the column, where data sets tell series apart.
     runs
         Its runs.
     """
 
     name: str
+    short: str
     runs: Runs
 
 
@@ -138,11 +141,12 @@ def read_relations(
         rows = np.flatnonzero(codes == code)
         runs = Runs(size[rows], tokens[rows], compute[rows], columns[which][rows], unit[rows],
                     seed[rows])  # fmt: skip
-        label = names[code]
-        if len(columns) > 1:
-            column = table.columns["loss" if which == "train" else "second"]
-            label = f"{column} of {label}" if table.has("dataset") else str(column)
-        return Series(label, runs)
+        if len(columns) == 1:
+            return Series(names[code], names[code], runs)
+        column = str(table.columns["loss" if which == "train" else "second"])
+        if not table.has("dataset"):
+            return Series(column, column, runs)
+        return Series(f"{column} of {names[code]}", names[code], runs)
 
     first, others = _chosen_sets(codes, names, chosen, source, targets)
     asked, failures = [], []

@@ -62,7 +62,7 @@ class Relation:
         return dict(zip(NAMES, self.natural.tolist(), strict=True))
 
     def predict(self, first: ArrayLike) -> FloatArray:
-        """L1 at L0, NaN below E0."""
+        """L1 at L0; E1 below E0."""
         return relate(self.natural, first)
 
     @property
@@ -72,12 +72,11 @@ class Relation:
 
 
 def r_squared(predicted: FloatArray, observed: FloatArray) -> float:
-    """1 - squares of errors / squares about the mean, over the rows that could be predicted."""
-    there = np.isfinite(predicted)
-    if there.sum() < 2 or np.ptp(observed[there]) == 0:
+    """1 - squares of errors / squares about the mean; NaN for observations that are all alike."""
+    if np.ptp(observed) == 0:
         return np.nan
-    error = predicted[there] - observed[there]
-    return float(1 - np.sum(error**2) / np.sum((observed[there] - observed[there].mean()) ** 2))
+    about_mean = np.sum((observed - observed.mean()) ** 2)
+    return float(1 - np.sum((predicted - observed) ** 2) / about_mean)
 
 
 def fit_relation(

@@ -18,13 +18,15 @@ from statlas.scaling.loss_to_loss.relation import (
     r_squared,
 )
 
-EXTRAPOLATIONS = ("loss to loss", "own law", "law of compute", "straight line")
+EXTRAPOLATIONS = (
+    "loss to loss", "through the first law", "own law", "law of compute", "straight line",
+)  # fmt: skip
 TRANSLATIONS = ("carried across", "law from few", "law from all")
 _FEWEST_BELOW, _FEWEST_ABOVE = 6, 2
 
 
 def relative_error(predicted: FloatArray, observed: FloatArray) -> float:
-    """Mean of |predicted - observed| / observed; NaN where something could not be predicted."""
+    """Mean of |predicted - observed| / observed."""
     return float(np.mean(np.abs(predicted / observed - 1)))
 
 
@@ -40,7 +42,8 @@ class Extrapolated:
         The pairs above it.
     by_method
         Their second loss by each of `EXTRAPOLATIONS` that could be fitted. The relation and the
-        straight line are given the first loss that was measured at that size; the laws are not.
+        straight line are given the first loss that was measured at that size; the laws are not,
+        and neither is the relation where it goes through the first set's law.
     """
 
     cut: float
@@ -76,6 +79,9 @@ def extrapolate(
         by_method["loss to loss"] = relation.predict(above.first)
     except (InputError, ConvergenceError):
         return None
+    if one is not None:
+        carried = predict_across(relation, above.size, above.tokens)
+        by_method["through the first law"] = carried
     if other is not None:
         by_method["own law"] = other.predict({"N": above.second_size, "D": above.second_tokens})
     if second is not None:
