@@ -12,6 +12,8 @@ from statlas.scaling.piecewise_power_law.baselines import power_law_examples
 from statlas.scaling.piecewise_power_law.forest import Forecast, Forest, forecast, pad
 from statlas.scaling.piecewise_power_law.law import FloatArray
 
+_NEARLY = 1 - 1e-9  # of the need counts as all of it
+
 # Asks for the next total number of examples, given what was measured so far.
 Planner = Callable[[LearningCurve], float]
 
@@ -154,10 +156,10 @@ def collect(
     needed = examples_at(curve, target)
     have, totals = pilot_end, [pilot_end]
     for _ in range(steps):
-        if have >= needed:
+        if have >= _NEARLY * needed:
             break
         wanted = planner(curve.between(0, have))
         # At least a tenth more: a step that adds nothing never ends.
         have = float(np.clip(wanted, 1.1 * have, most * needed))
         totals.append(have)
-    return Collection(totals, needed, have >= needed)
+    return Collection(totals, needed, have >= _NEARLY * needed)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from statlas.core.errors import InputError
 from statlas.core.learning_curves import LearningCurve, recorded_curves
 from statlas.scaling.piecewise_power_law.law import FloatArray, Tail, fit_whole_curves
 
@@ -26,6 +27,11 @@ _PILOT_STARTS, _PILOT_ENDS = (2, 5), (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160
 _LEAST_REACH = 2.0
 # Edges of the distances in log n over which errors of prediction are pooled.
 _DISTANCES = np.array([0.0, 0.35, 0.7, 1.05, 1.4, 2.1, 2.8, np.inf])
+# Usual sizes of the four answers, by which the trees weigh them: fixed, so that no data set that is
+# left out has a say in them.
+_SCALES = np.array([0.15, 0.25, 0.25, 1.3])
+# Trees that must not have seen a data set for its forecasts to count among the errors.
+_LEAST_TREES, _LEAST_DATASETS = 8, 3
 # Error in log units that no spread of the trees is taken below.
 _LEAST_SPREAD = 0.05
 
@@ -264,7 +270,7 @@ class Trees:
             node = np.where(lower, self.left[node], self.right[node])
 
 
-def _as_arrays(fitted: list[Any], scale: FloatArray) -> Trees:
+def _as_arrays(fitted: list[Any]) -> Trees:
     """scikit-learn's trees, one after the other."""
     parts = [tree.tree_ for tree in fitted]
     roots = np.cumsum([0, *(part.node_count for part in parts)])[:-1]
@@ -278,7 +284,7 @@ def _as_arrays(fitted: list[Any], scale: FloatArray) -> Trees:
     )  # fmt: skip
     feature = np.where(leaf, -1, np.concatenate([part.feature for part in parts]))
     threshold = np.concatenate([part.threshold for part in parts])
-    value = np.concatenate([part.value[:, :, 0] for part in parts]) * scale
+    value = np.concatenate([part.value[:, :, 0] for part in parts]) * _SCALES
     return Trees(roots, feature, threshold, left, right, value)
 
 
@@ -313,7 +319,6 @@ def grow(record: Record, rng: np.random.Generator, n_trees: int = N_TREES) -> Fo
 
     lessons = cut_pilots(record, rng)
     n_datasets, n_curves = len(record.datasets), len(record.curves)
-    scale = np.maximum(lessons.answers.std(axis=0), 1e-6)
     of_curve = [np.flatnonzero(lessons.curve == curve) for curve in range(n_curves)]
     of_curve = [rows for rows in of_curve if len(rows)]
     dataset = np.array([record.dataset[lessons.curve[rows[0]]] for rows in of_curve])
@@ -328,9 +333,9 @@ def grow(record: Record, rng: np.random.Generator, n_trees: int = N_TREES) -> Fo
         tree = DecisionTreeRegressor(
             min_samples_leaf=5, max_features=0.5, random_state=int(rng.integers(2**31))
         )
-        trees.append(tree.fit(lessons.seen.features[rows], lessons.answers[rows] / scale))
+        trees.append(tree.fit(lessons.seen.features[rows], lessons.answers[rows] / _SCALES))
     blank = np.zeros(0)
-    arrays = _as_arrays(trees, scale)
+    arrays = _as_arrays(trees)
     forest = Forest(record, arrays, left_out, blank, blank, np.zeros(0, dtype=np.int64))
     return _calibrated(forest, lessons, rng)
 
@@ -347,7 +352,7 @@ def _calibrated(forest: Forest, lessons: Lessons, rng: np.random.Generator) -> F
     x, y = whole.x[lessons.curve[rows]], whole.y[lessons.curve[rows]]
     later = (whole.weight[lessons.curve[rows]] > 0) & (x > seen.start[:, None] + 1e-9)
     guess = _predict(seen, answers, used, x)
-    enough = used.sum(axis=0) >= 10
+    enough = used.sum(axis=0) >= min(_LEAST_TREES, len(forest.trees.roots) // 5)
     later &= enough[:, None]
     errors = (y - guess.log_error) / guess.spread
     distance = x - seen.start[:, None]
@@ -477,7 +482,7 @@ def _factors(
     centres, lows, highs = [], [], []
     for near, far in itertools.pairwise(_DISTANCES):
         rows = (distance > near) & (distance <= far)
-        if len(np.unique(of[rows])) < 3:
+        if len(np.unique(of[rows])) < _LEAST_DATASETS:
             continue
         counts = np.bincount(of[rows])
         weight = 1 / counts[of[rows]]
@@ -489,6 +494,11 @@ def _factors(
         centres.append(float(np.median(distance[rows])))
         lows.append(float(ends[0]))
         highs.append(float(ends[1]))
+    if not centres:
+        raise InputError(
+            f"intervals need forecasts of at least {_LEAST_DATASETS} data sets left out",
+            remedy="learn from curves of more data sets, or with more trees",
+        )
     low, high = np.interp(grid, centres, lows), np.interp(grid, centres, highs)
     # Beyond the distances that were checked, intervals widen as the distance does.
     reach = float(np.quantile(distance, 0.99))
