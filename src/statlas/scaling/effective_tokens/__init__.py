@@ -22,15 +22,14 @@ Notation     loss = E + A N^-alpha + B D_q^-beta; effective tokens D_q = D Q;
 Departs      The paper's equation of D_q could not be found: its text was at hand in its abstract
              and opening, there is no public code, and secondary sources give the ingredients
              (diversity as the inverse of gzip's compression ratio, also type-token and n-gram
-             ratios; syntheticity as the inverse of a teacher's perplexity; D_q in Chinchilla's form;
-             constants fitted to more than 200 models) and not how they combine. The exponential
-             form here was chosen because a worth must be positive and because a law that is linear
-             in log(Q) contains products of powers of the measures when their logarithms are given
-             (roles diversity and syntheticity take any number). The paper relates D_q to accuracies
-             of eight tasks; here it is the loss on one test text for all. The paper's teacher is a
-             language model (Llama-2 7B, says a summary of it); the one that ships here is an n-gram
-             model of bytes, and constants do not carry over between teachers, as they do not between
-             tokenizers.
+             ratios; syntheticity as the inverse of a teacher's perplexity; D_q in Chinchilla's
+             form; constants fitted to more than 200 models) and not how they combine. The
+             exponential form here was chosen because a worth must be positive, and because with
+             logarithms of measures (roles diversity and syntheticity take any number) it is a
+             product of their powers. The paper relates D_q to accuracies of eight tasks; here it is
+             the loss on one test text for all. The paper's teacher is a language model (Llama-2 7B,
+             says a summary of it); the one that ships here is an n-gram model of bytes. Constants
+             do not carry over between teachers, as they do not between tokenizers.
              Added here: the fit is Huber's of log residuals (threshold 1e-3) over means of repeated
              runs; intervals from texts drawn anew, since runs of one text share its peculiarity;
              texts left out one by one, with and without the measures; each text's own worth and how

@@ -36,9 +36,9 @@ def _planted_runs(rng: np.random.Generator, n_texts: int, scatter: float) -> Run
     measures = rng.standard_normal((n_texts, 2))
     measures = (measures - measures[0]) / measures.std(axis=0, ddof=1)
     sizes, lengths = np.geomspace(2.5e7, 1.5e9, 3), np.geomspace(1e9, 6e10, 5)
-    size, length, text = (
-        part.ravel() for part in np.meshgrid(sizes, lengths, np.arange(n_texts), indexing="ij")
-    )
+    size = np.repeat(sizes, 5 * n_texts)
+    length = np.tile(np.repeat(lengths, n_texts), 3)
+    text = np.tile(np.arange(n_texts, dtype=np.int64), 15)
     log_worth = measures @ _PLANTED + scatter * rng.standard_normal(n_texts)
     worth = np.exp(log_worth - log_worth[0])
     loss = CHINCHILLA(_SIZES_LAW, {"N": size, "D": length * worth[text]})

@@ -346,7 +346,8 @@ def _headline(found: _Findings) -> str:
     worth, low, high = found.worth
     best, worst = int(worth.argmax()), int(worth.argmin())
     parts = [
-        f"one of {_cut(labels[text])} counts {worth[text]:.3g} ({low[text]:.2g} to {high[text]:.2g})"
+        f"one of {_cut(labels[text])} counts {worth[text]:.3g} "
+        f"({low[text]:.2g} to {high[text]:.2g})"
         for text in dict.fromkeys((best, worst))
         if text != reference
     ]

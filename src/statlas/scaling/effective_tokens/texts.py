@@ -73,11 +73,10 @@ def distinct_ngrams(text: str, n: int = 3, unit: Unit = "words") -> float:
     >>> distinct_ngrams("a rose is a rose is a rose", n=2)
     0.42857142857142855
     """
-    parts = text.split() if unit == "words" else list(text)
-    count = len(parts) - n + 1
+    codes = _word_codes(text) if unit == "words" else _character_codes(text)
+    count = len(codes) - n + 1
     if n < 1 or count < 1:
-        raise InputError(f"{len(parts)} {unit} hold no run of {n}")
-    codes = np.unique(np.array(parts), return_inverse=True)[1].astype(np.int64)
+        raise InputError(f"{len(codes)} {unit} hold no run of {n}")
     size = int(codes.max()) + 1
     runs, largest = codes[:count], size - 1
     for place in range(1, n):
@@ -87,6 +86,19 @@ def distinct_ngrams(text: str, n: int = 3, unit: Unit = "words") -> float:
         runs = runs * size + codes[place : place + count]
         largest = largest * size + size - 1
     return float(len(np.unique(runs)) / count)
+
+
+def _word_codes(text: str) -> IntArray:
+    """A number for each word, the same for the same word."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(word, len(numbers)) for word in text.split()], dtype=int)
+
+
+def _character_codes(text: str) -> IntArray:
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    seen = np.zeros(int(points.max(initial=0)) + 1, dtype=np.int64)
+    seen[points] = 1
+    return np.asarray((np.cumsum(seen) - 1)[points])
 
 
 def type_token_ratio(text: str, window: int = 500) -> float:
@@ -104,10 +116,9 @@ def type_token_ratio(text: str, window: int = 500) -> float:
     >>> type_token_ratio("a b c a b d", window=3)
     1.0
     """
-    words = text.split()
-    if not words:
+    codes = _word_codes(text)
+    if len(codes) == 0:
         raise InputError("a text without words has no type-token ratio")
-    codes = np.unique(np.array(words), return_inverse=True)[1]
     width = min(window, len(codes))
     order = np.argsort(codes, kind="stable")
     # A word is new in a window where its earlier occurrence lies before the window's start.
@@ -162,27 +173,32 @@ class NgramTeacher:
         ]
         return self
 
-    def losses(self, text: str | bytes) -> FloatArray:
-        """Nats of each byte after the first `order`, shape (n_bytes - order,)."""
+    def losses(self, *texts: str | bytes) -> FloatArray:
+        """Nats of each byte after the first `order` of each text, one text after the other."""
         if not self._seen:
             raise InputError("the teacher has read nothing yet", remedy="call fit first")
-        by_order = self._keys(text)
-        chance = np.full(len(by_order[0]), 1 / _BYTES)
-        for order, keys in enumerate(by_order):
+        by_text = [self._keys(text) for text in texts]
+        chance = np.full(sum(len(keys[0]) for keys in by_text), 1 / _BYTES)
+        for order in range(self.order + 1):
+            # Each pair of context and byte is looked up once, in order, which is much faster.
+            keys, places = np.unique(
+                np.concatenate([keys[order] for keys in by_text]), return_inverse=True
+            )
             _, total, different = self._counts(order, keys // _BYTES)
             seen = self._seen[order]
             hits = np.searchsorted(seen, keys, "right") - np.searchsorted(seen, keys)
+            hits, total, different = (part[places] for part in (hits, total, different))
             mixed = (hits + different * chance) / np.maximum(total + different, 1)
             chance = np.where(total > 0, mixed, chance)
         return np.asarray(-np.log(chance))
 
-    def loss(self, text: str | bytes) -> float:
+    def loss(self, *texts: str | bytes) -> float:
         """Mean nats a byte."""
-        return float(self.losses(text).mean())
+        return float(self.losses(*texts).mean())
 
-    def perplexity(self, text: str | bytes) -> float:
+    def perplexity(self, *texts: str | bytes) -> float:
         """exp(loss), at least 1: low for text that the teacher might have written."""
-        return float(np.exp(self.loss(text)))
+        return float(np.exp(self.loss(*texts)))
 
     def sample(self, n_bytes: int, rng: np.random.Generator, streams: int = 512) -> bytes:
         """Text of the teacher's own, in `streams` pieces that each begin anew."""
@@ -291,6 +307,6 @@ def measure_texts(
             "type_token_ratio": type_token_ratio(whole),
         }
         if teacher is not None:
-            row["teacher_loss"] = float(np.mean([teacher.loss(part) for part in parts]))
+            row["teacher_loss"] = teacher.loss(*parts)
         rows.append(row)
     return pd.DataFrame(rows)

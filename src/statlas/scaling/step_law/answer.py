@@ -19,6 +19,7 @@ from statlas.scaling.step_law.surrogate import FloatArray
 
 UNITS = ("", "tokens")
 _SIDES = {0: "inside", 1: "above those tried", -1: "below those tried", 2: "too flat to tell"}
+_FLAT = 30.0  # log width from which a plateau has no end
 _FAR = 30.0  # ratio to the published law at which a unit is suspected
 _BEYOND = 3.0  # ratio to the largest cell at which a target counts as extrapolated
 
@@ -107,9 +108,15 @@ class Findings:
         centre = np.array([width[axis] for width, _ in widths])
         if not len(centre) or not np.all(np.isfinite(centre)):
             return None
-        drawn = np.stack([draws[:, axis] for _, draws in widths])
-        low, high = self.interval(np.exp(drawn.mean(axis=0)))
-        return float(np.exp(centre.mean())), low, high
+        drawn = np.stack([draws[:, axis] for _, draws in widths]).mean(axis=0)
+        ends = [(1 - self.level) / 2, (1 + self.level) / 2]
+        low, high = np.quantile(drawn, ends, method="nearest")  # some may be infinite
+        return _factor(centre.mean()), _factor(low), _factor(high)
+
+
+def _factor(log_width: float) -> float:
+    """Width as a factor; NaN where the loss is flat as far as can be told."""
+    return float(np.exp(log_width)) if log_width < _FLAT else np.nan
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -158,7 +165,7 @@ def _setting_columns(
         name: np.exp(best),
         f"{name}_low": np.exp(best - reach) if side != -1 else np.nan,
         f"{name}_high": np.exp(best + reach) if side != 1 else np.nan,
-        f"{name}_plateau": np.exp(valley.widths(float(np.log1p(found.tolerance)))[0][axis]),
+        f"{name}_plateau": _factor(valley.widths(float(np.log1p(found.tolerance)))[0][axis]),
         f"{name}_optimum": _SIDES[side]
         if side == valley.side[axis]
         else f"{'at least' if side > 0 else 'at most'} this, with the {AXES[1 - axis]}",
@@ -308,8 +315,8 @@ def published_headline(target: Target, level: float) -> str:
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
-    if not np.isfinite([low, high]).all():
-        return f"{value:.3g} (no interval)"
+    if not np.isfinite(high):
+        return f"{value:.3g} ({low:.3g} or more)" if np.isfinite(low) else f"{value:.3g}"
     return f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
@@ -436,6 +443,14 @@ def _cell_notices(found: Findings) -> Iterator[Notice]:
                 "that its optimum cannot be told; they are left out of its law",
                 "more seeds, or a wider grid, would show it",
             )
+    wide = sum(not np.isfinite(v.surrogate.window) for v in found.valleys)
+    if wide:
+        yield Notice(
+            "window-too-narrow",
+            f"in {wide} of {len(found.valleys)} cells too few runs lie within the window of "
+            f"{100 * np.expm1(found.window):.2g} %, so that all runs shape the quadratic there",
+            "a wider window, or a finer grid near the optimum, keeps it local",
+        )
     bent = sum(not v.surrogate.convex for v in found.valleys)
     if bent:
         yield Notice(

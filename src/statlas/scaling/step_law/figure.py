@@ -161,7 +161,7 @@ def _draw_law(panel: Any, details: dict[str, Any], axis: int, sizes: list[float]
     for size in sizes:
         panel.plot([], [], markers[size] + "-", color=shades[size], label=f"{size:.3g} parameters")
     if any(abs(cell["side"][axis]) == 1 for cell in details["cells"] if len(cell["side"]) > axis):
-        panel.plot([], [], "$\\uparrow$", color="0.3", linestyle="none", label="bound only")
+        panel.plot([], [], marker="$\\uparrow$", color="0.3", linestyle="none", label="bound only")
     panel.set(xscale="log", yscale="log", xlabel="tokens", ylabel=_LABELS[axis])
     panel.set_title(f"Best {AXES[axis]}, {100 * details['level']:g} % intervals")
     if axis == 0:

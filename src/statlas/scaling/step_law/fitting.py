@@ -176,11 +176,13 @@ def authors_exponents(
         terms = Plan(batch_law).wanted(axis)
         rows = np.column_stack([np.ones(len(sizes)), sizes[:, [SIZES.index(t) for t in terms]]])
         known = np.isfinite(settings[:, axis])
-        centred = rows[known, 1:] - rows[known, 1:].mean(axis=0) if known.any() else rows[:0, 1:]
-        if np.linalg.matrix_rank(centred, tol=1e-6) < len(terms):
+        of_cells = np.unique(sizes[known], axis=0)
+        if separable_terms(terms, of_cells)[0] != terms:
             continue
-        solved = np.linalg.lstsq(rows[known], settings[known, axis], rcond=None)[0]
-        found[name] = dict(zip(("constant", *terms), [np.exp(solved[0]), *solved[1:]], strict=True))
+        solved = np.linalg.lstsq(rows[known], settings[known, axis], rcond=None)[0].tolist()
+        with np.errstate(over="ignore"):
+            constant = float(np.exp(solved[0]))
+        found[name] = dict(zip(("constant", *terms), [constant, *solved[1:]], strict=True))
     return found
 
 

@@ -60,9 +60,7 @@ class Optima:
 
     def less(self, known: FloatArray) -> Optima:
         """The optima with a known part of their logarithm taken off."""
-        return replace(
-            self, value=self.value - known, low=self.low - known, high=self.high - known
-        )
+        return replace(self, value=self.value - known, low=self.low - known, high=self.high - known)
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def separable_terms(wanted: tuple[str, ...], log_sizes: FloatArray) -> tuple[tup
     (('tokens',), 'all cells with an optimum inside have the same parameters')
     """
     if len(log_sizes) < 2:
-        return (), f"{len(log_sizes)} cell(s) with an optimum inside"
+        return (), "only one cell with an optimum inside"
     spread = np.ptp(log_sizes, axis=0)
     kept = tuple(term for term in wanted if spread[SIZES.index(term)] > 1e-6)
     absent = [term for term in wanted if term not in kept]
@@ -151,7 +149,7 @@ def separable_terms(wanted: tuple[str, ...], log_sizes: FloatArray) -> tuple[tup
         if singular[-1] < _TOGETHER * singular[0]:
             return ("tokens",), "parameters and tokens grow together over the cells"
     if len(log_sizes) < len(kept) + 2:
-        few = f"{len(log_sizes)} cells with an optimum inside are too few for {len(kept)} exponents"
+        few = f"{len(log_sizes)} cells with an optimum inside are too few for the exponents"
         return kept[len(kept) - max(len(log_sizes) - 2, 0) :], few
     return kept, why
 
@@ -194,12 +192,10 @@ def fit_power_law(
     rows = law_rows(terms, log_sizes, centre)
     freedom = int(optima.inside.sum()) - rows.shape[1]
     total = np.hypot(optima.spread, scatter)
-    if freedom < 1:
-        draws = np.full((n_draws, rows.shape[1]), np.nan)
-    elif resample == "cells":
+    if resample == "cells" and freedom > 0:
         draws = _redraw_cells(rows, optima, scatter, n_draws, rng)
     else:
-        widened = np.sqrt(freedom / rng.chisquare(freedom, (n_draws, 1)))
+        widened = np.sqrt(freedom / rng.chisquare(freedom, (n_draws, 1))) if freedom > 0 else 1.0
         noise = rng.standard_normal((n_draws, len(total))) * total * widened
         fresh = rows @ coefficients + noise
         side = np.where(fresh > optima.high, 1, np.where(fresh < optima.low, -1, 0))
