@@ -212,6 +212,7 @@ def test_runs_are_held_out_whole_where_their_ends_count():
                         np.ones(ladder.n_rows, dtype=bool))  # fmt: skip
     kept, dear = split(everything, 4.0)
     np.testing.assert_array_equal(kept, ~dear)
+    assert set(ladder.run[kept]) & set(ladder.run[dear])
 
 
 def test_without_noise_the_two_steps_meet_held_out_runs_and_one_step_does_not():
@@ -339,6 +340,10 @@ def test_checkpoints_feed_step_1_where_all_ends_are_alike():
     table = pd.DataFrame(rows, columns=["run", "params", "tokens", "task_loss", "accuracy"])
     result = ladder_forecast(table, **UNTESTED)
     assert any(notice.code == "all-checkpoints" for notice in result.warnings)
+    assert len(result.details["finals"]["loss"]) == 16
+    narrow = ladder_forecast(table, **UNTESTED, checkpoints="all", span=4.0)
+    assert len(narrow.details["finals"]["loss"]) == 12
+    assert len(narrow.details["pairs"]["loss"]) == 16
     with pytest.raises(InputError, match="step 1"):
         ladder_forecast(table, **UNTESTED, checkpoints="last")
 

@@ -32,8 +32,9 @@ Departs      Forms, bounds, weights, the added point and the rows of each step a
              with 16 trainings they cover 96 % for 95 %, and step 2 alone 72 %. Residuals of the
              same draw of trainings make the interval for one run. Draws that creep along a flat
              valley are kept. `chance` holds the floor of the sigmoid, as the code does for
-             multiple-choice formats. Where trainings all end at one token count, every checkpoint
-             feeds step 1, which is right without a decay of the learning rate only.
+             multiple-choice formats. Where trainings all end at one token count,
+             their checkpoints from a tenth of the end on feed step 1 (the paper's lengths span a
+             factor of 10), which is right without a decay of the learning rate only.
              Held-out errors average repeats of one size and length first.
 Reference    Bhagia, Liu, Wettig, Heineman, Tafjord, Jha et al. (2024), Establishing Task Scaling
              Laws via Compute-Efficient Model Ladders, arXiv:2412.04403, and its code and runs

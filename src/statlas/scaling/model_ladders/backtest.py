@@ -191,13 +191,13 @@ class Backtest:
 def split(ladder: Ladder, factor: float) -> tuple[BoolArray, BoolArray]:
     """Rows that cost less than the dearest by more than `factor`, and final rows that do not.
 
-    A training of which one row is final is held out whole; where all checkpoints are final, each
-    is held out or kept by its own compute.
+    A training of which one row is final is held out whole; where several of its checkpoints are
+    final, each row is held out or kept by its own compute.
     """
     cut = float(ladder.compute[ladder.final].max()) / factor
     dear = ladder.final & (ladder.compute > cut * (1 + 1e-9))
-    if ladder.final.all():
-        return ~dear, dear
+    if ladder.final.sum() > len(np.unique(ladder.run[ladder.final])):
+        return ladder.compute <= cut * (1 + 1e-9), dear
     return ~np.isin(ladder.run, ladder.run[dear]), dear
 
 

@@ -45,6 +45,9 @@ class Plan:
         Checkpoints over which losses and accuracies are averaged, up to each one.
     skip
         Share of each training's first checkpoints that are left out.
+    span
+        Where all checkpoints feed step 1: those whose tokens are at least the training's end
+        divided by this.
     perfect
         A perfect score in the unit of the column.
     """
@@ -52,6 +55,7 @@ class Plan:
     checkpoints: Checkpoints = "auto"
     average: int = 1
     skip: float = 0.0
+    span: float = 10.0
     perfect: float = 1.0
 
 
@@ -110,7 +114,7 @@ def read_ladders(
         raw = _raw_ladder(sizes, run, there, loss, accuracy / plan.perfect)
         ladder, everything = _ladder(raw, plan)
         if everything and not notices:
-            notices.append(_all_notice())
+            notices.append(_all_notice(plan.span))
         read.append(Task(name, ladder, raw))
     if missed:
         notices.append(
@@ -119,11 +123,11 @@ def read_ladders(
     return Read(read, recipe, aside, tuple(notices), sizes.flops_ratio)
 
 
-def _all_notice() -> Notice:
+def _all_notice(span: float) -> Notice:
     return Notice(
         "all-checkpoints",
-        "every checkpoint feeds step 1, because the ends of the trainings do not have several "
-        "token counts",
+        f"checkpoints from 1/{span:g} of their training's end on feed step 1, because the ends do "
+        "not have several token counts",
         "right where the learning rate does not decay; otherwise train each size to several "
         "lengths",
     )
@@ -294,7 +298,9 @@ def _ladder(raw: Ladder, plan: Plan) -> tuple[Ladder, bool]:
     several = min(len(np.unique(last.size)), len(np.unique(last.tokens))) > 1
     called_for = not several and not final.all() and plan.checkpoints == "auto"
     if everything or called_for:
-        final = np.ones_like(final)
+        ends = np.zeros(int(raw.run.max()) + 1)
+        np.maximum.at(ends, raw.run, raw.tokens)
+        final = raw.tokens[chosen] * plan.span >= ends[raw.run[chosen]] * (1 - 1e-9)
     ladder = Ladder(
         raw.size[chosen],
         raw.tokens[chosen],

@@ -115,8 +115,8 @@ def ladder_forecast(
         Checkpoints,
         Option(
             help="checkpoints that feed step 1: the last of each training (as in the paper), all "
-            "(right where the learning rate does not decay), or last unless all ends have one "
-            "token count"
+            "within the span (right where the learning rate does not decay), or last unless all "
+            "ends have one token count"
         ),
     ] = "auto",
     average: Annotated[
@@ -129,6 +129,14 @@ def ladder_forecast(
             ge=0, lt=1, help="share of each training's first checkpoints left out; the paper's 0.1"
         ),
     ] = 0.0,
+    span: Annotated[
+        float,
+        Option(
+            ge=1,
+            help="where all checkpoints feed step 1, those from 1/span of their training's end on; "
+            "the paper's lengths span a factor of 10",
+        ),
+    ] = 10.0,
     perfect: Annotated[
         float, Option(gt=0, help="a perfect score in the unit of the accuracies, such as 100")
     ] = 1.0,
@@ -185,7 +193,7 @@ def ladder_forecast(
     generator = np.random.default_rng(rng)
     if chance is not None and chance >= perfect:
         raise OptionError(f"option 'chance' must be below perfect ({perfect:g}); got {chance:g}")
-    plan = Plan(checkpoints, average, skip, perfect)
+    plan = Plan(checkpoints, average, skip, span, perfect)
     units = (parameters_unit, tokens_unit, compute_unit)
     read = read_ladders(runs, units, plan, tasks, focus, unevaluated)
     names = [task.name for task in read.tasks]
