@@ -68,7 +68,7 @@ def test_errors_of_zero_are_set_aside_and_counted():
     assert [(item.reason, item.rows) for item in read.set_aside] == [
         ("an error of 0 has no logarithm", 2)
     ]
-    with pytest.raises(InputError, match="every error is 0"):
+    with pytest.raises(InputError, match="all 2 values are 0, and it must vary"):
         curves_of({"n": [1, 2], "error": [0.0, 0.0]})
 
 

@@ -38,6 +38,7 @@ EXAMPLES = Number(
 )  # fmt: skip
 ERROR = Number(
     ge=0,
+    varies=True,
     optional=True,
     help="error or loss on new examples",
     aliases=(
@@ -46,6 +47,7 @@ ERROR = Number(
     ),
 )  # fmt: skip
 SCORE = Number(
+    varies=True,
     optional=True,
     help="score on new examples, in place of the error",
     aliases=("accuracy", "test_accuracy", "val_accuracy", "acc", "f1", "map"),

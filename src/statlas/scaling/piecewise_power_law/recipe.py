@@ -241,7 +241,7 @@ def examples_needed(
         float,
         Option(gt=0, help="half-width of the log error's interval at which the horizon ends"),
     ] = 0.3,
-    level: Annotated[float, Option(gt=0, lt=1, help="level of the intervals")] = 0.9,
+    level: Annotated[float, Option(gt=0, lt=1, help="level of the intervals")] = 0.8,
 ) -> ExamplesNeeded:
     """Tell how many training examples a target error asks for, with bounds, and what to do next.
 
