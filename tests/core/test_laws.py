@@ -25,6 +25,7 @@ from statlas.core.numerics.laws import (
     compute_optimal,
     extrapolation_check,
     fit_law,
+    held_out_residuals,
     information,
     power_allocation,
     profile_interval,
@@ -345,6 +346,22 @@ def test_the_true_law_is_preferred():
     assert chinchilla.held_out < kaplan.held_out
     by_size = compare_laws([CHINCHILLA], inputs, loss, folds=inputs["N"] > 1e9, n_starts=60)
     assert np.isfinite(by_size[0].held_out)
+
+
+def test_held_out_residuals_are_those_of_fits_without_the_fold():
+    rng = np.random.default_rng(3)
+    inputs = {"N": 10 ** rng.uniform(7, 10, 40), "D": 10 ** rng.uniform(9, 12, 40)}
+    loss = CHINCHILLA(PUBLISHED, inputs) * np.exp(0.01 * rng.standard_normal(40))
+    fit = fit_law(CHINCHILLA, inputs, loss, Objective("log"), n_starts=40)
+    fold = np.arange(40) % 5 - 1  # every fifth row is in all fits
+    found = held_out_residuals(fit, fold)
+    assert np.isnan(found[fold < 0]).all()
+    for number in range(4):
+        out = fold == number
+        alone = fit_law(CHINCHILLA, inputs, loss, Objective("log"), weights=~out * 1.0, n_starts=40)
+        np.testing.assert_allclose(found[out], alone.residuals[out], atol=1e-6)
+    with pytest.raises(InputError, match="folds are needed"):
+        held_out_residuals(fit, np.full(40, -1))
 
 
 def test_extrapolation_is_scored_above_the_cut_only():

@@ -8,6 +8,7 @@
     draws.interval("alpha"), draws.predict({"N": 7e10, "D": 1.4e12}), draws.of(function)
     profile_interval(fit, "alpha")
     information(fit).bic; compare_laws([...], inputs, loss, rng=0)
+    held_out_residuals(fit, fold)                     # each row by a refit without its fold
     extrapolation_check(law, inputs, loss, compute, cut=1e20, rng=0)
     compute_optimal(law, draws.values, compute=1e24)  # N, D and loss for each draw, any law of N, D
 
@@ -45,6 +46,7 @@ from statlas.core.numerics.laws.comparison import (
     LawScore,
     compare_laws,
     extrapolation_check,
+    held_out_residuals,
     information,
 )
 from statlas.core.numerics.laws.fitting import Identification, LawFit, fit_law
@@ -68,6 +70,6 @@ __all__ = [
     "CHINCHILLA", "KAPLAN", "POWER_LAW", "SATURATING_POWER_LAW", "SHIFTED_POWER_LAW",
     "Allocation", "Draws", "Extrapolation", "Identification", "Information", "Law", "LawFit",
     "LawScore", "Objective", "Parameter", "ProfileInterval", "bootstrap", "check_jacobian",
-    "compare_laws", "compute_optimal", "extrapolation_check", "fit_law", "information",
-    "power_allocation", "profile_interval",
+    "compare_laws", "compute_optimal", "extrapolation_check", "fit_law", "held_out_residuals",
+    "information", "power_allocation", "profile_interval",
 ]  # fmt: skip
