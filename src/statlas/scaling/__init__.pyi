@@ -1,4 +1,5 @@
 from .bigbench_predict import predict_scores as predict_scores
+from .datadecide import choose_corpus as choose_corpus
 from .effective_tokens import token_worth as token_worth
 from .gemstones import width_depth_multiverse as width_depth_multiverse
 from .kaplan_chinchilla import compute_optimal_exponent as compute_optimal_exponent
@@ -7,4 +8,6 @@ from .model_collapse import collapse_curve as collapse_curve
 from .observational import forecast_downstream as forecast_downstream
 from .piecewise_power_law import examples_needed as examples_needed
 from .predictable_scaling import learning_curve_regions as learning_curve_regions
+from .sloth import forecast_scores as forecast_scores
+from .sparse_scaling import sparsity_law as sparsity_law
 from .step_law import best_hyperparameters as best_hyperparameters

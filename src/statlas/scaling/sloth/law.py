@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy.special import expit
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+_TRANSLOG = ("log size", "log tokens", "log size x log tokens")
+
 
 @dataclass(frozen=True)
 class ModelScores:
@@ -19,7 +22,8 @@ class ModelScores:
     Attributes
     ----------
     size, tokens
-        Parameters and training tokens, positive, in any one unit each, shape (n_models,).
+        Parameters and training tokens, positive, in any one unit each, shape (n_models,); tokens
+        are NaN where they are not known.
     family
         Family of each model, 0 to n_families - 1, shape (n_models,).
     n_families
@@ -50,21 +54,37 @@ class Features:
     """Centred log size, log tokens and their product: the translog form.
 
     Centring changes no prediction: with an intercept both sets of features span the same space.
+    Unknown tokens stand at the centre; a family trained on one unknown amount has the rest of
+    their effect in its efficiency. Where no tokens are known, or all are equal, log size is the
+    only feature.
     """
 
     centre: tuple[float, float]
-    names = ("log size", "log tokens", "log size x log tokens")
+    with_tokens: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features in order."""
+        return _TRANSLOG if self.with_tokens else _TRANSLOG[:1]
 
     @classmethod
     def of(cls, data: ModelScores) -> Features:
         """Centre on the means of the models given."""
-        return cls((float(np.log(data.size).mean()), float(np.log(data.tokens).mean())))
+        known = np.isfinite(data.tokens)
+        log_size, log_tokens = np.log(data.size), np.log(data.tokens[known])
+        if len(np.unique(log_tokens)) < 2:
+            return cls((float(log_size.mean()), 0.0), with_tokens=False)
+        return cls((float(log_size.mean()), float(log_tokens.mean())))
 
     def __call__(self, size: ArrayLike, tokens: ArrayLike) -> FloatArray:
-        """Features, shape (n_models, 3)."""
-        log_size = np.log(np.asarray(size, float)) - self.centre[0]
+        """Features, shape (n_models, 3), or (n_models, 1) without tokens."""
+        log_size: FloatArray = np.log(np.asarray(size, float)) - self.centre[0]
+        if not self.with_tokens:
+            return log_size[:, None]
         log_tokens = np.log(np.asarray(tokens, float)) - self.centre[1]
-        return np.column_stack([log_size, log_tokens, log_size * log_tokens])
+        log_tokens = np.where(np.isnan(log_tokens), 0.0, log_tokens)
+        columns: FloatArray = np.column_stack([log_size, log_tokens, log_size * log_tokens])
+        return columns
 
 
 @dataclass(frozen=True)
@@ -94,12 +114,25 @@ class Links:
         top: FloatArray = self.floor + self.weight.sum(axis=1)
         return top
 
+    def value(self, eta: FloatArray) -> FloatArray:
+        """Scores, shape as `eta`, (n_models, n_benchmarks)."""
+        total = np.broadcast_to(self.floor, eta.shape).copy()
+        for weight, centre, width in self._terms():
+            total += weight * expit((eta - centre) / width)
+        return total
+
     def __call__(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scores and their derivatives, shapes as `eta`, (n_models, n_benchmarks)."""
-        bent = expit((eta[:, :, None] - self.centre) / self.width)
-        value = self.floor + (self.weight * bent).sum(axis=2)
-        slope = (self.weight / self.width * bent * (1 - bent)).sum(axis=2)
-        return value, slope
+        total, slope = np.broadcast_to(self.floor, eta.shape).copy(), np.zeros_like(eta)
+        for weight, centre, width in self._terms():
+            bent = expit((eta - centre) / width)
+            total += weight * bent
+            slope += weight / width * bent * (1 - bent)
+        return total, slope
+
+    def _terms(self) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+        """Weight, centre and width of each term, of shape (n_benchmarks,)."""
+        return zip(self.weight.T, self.centre.T, self.width.T, strict=True)
 
 
 @dataclass(frozen=True)
@@ -109,7 +142,7 @@ class SkillLaw:
     Attributes
     ----------
     slopes
-        Of the skills in the features, shape (3, n_skills).
+        Of the skills in the features, shape (n_features, n_skills).
     efficiency
         Family intercepts of the skills, shape (n_families, n_skills).
     loadings
@@ -156,4 +189,6 @@ class SkillLaw:
         efficiency
             Family intercepts, shape (n_models, n_skills) or (n_skills,).
         """
-        return self.links(self.skills(size, tokens, efficiency) @ self.loadings + self.intercept)[0]
+        return self.links.value(
+            self.skills(size, tokens, efficiency) @ self.loadings + self.intercept
+        )

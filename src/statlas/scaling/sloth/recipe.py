@@ -2,49 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from statlas.core import (
-    AssumptionError,
     Category,
     Example,
-    InputError,
     Notice,
     Number,
     Option,
-    OptionError,
     Result,
     Roles,
-    Status,
     Table,
     Value,
     Wide,
     recipe,
 )
+from statlas.core.rng import Rng
+from statlas.core.runs import COMPUTE, NAMED_SIZES, NAMED_TOKENS, PARAMETERS, TOKENS
 from statlas.scaling.sloth.axes import Rotation, skill_axes
-from statlas.scaling.sloth.digits import digit_models
-from statlas.scaling.sloth.fitting import determined_rank
+from statlas.scaling.sloth.figure import draw_forecasts, draw_held_out, draw_loadings
+from statlas.scaling.sloth.fitting import SHRINKAGE
 from statlas.scaling.sloth.forecast import (
+    HeldOut,
+    Kind,
     Settings,
-    error_scale,
+    family_means,
     family_squares,
     held_out_coverage,
     hold_out_families,
     jackknife_axes,
+    margins,
+    mean_efficiency,
     mean_with_interval,
 )
-from statlas.scaling.sloth.law import Features, FloatArray, ModelScores
+from statlas.scaling.sloth.identification import find_doubts
+from statlas.scaling.sloth.law import FloatArray, SkillLaw
+from statlas.scaling.sloth.reading import (
+    Named,
+    check_enough,
+    find_family,
+    rates_of,
+    read_scores,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _UNSEEN = "new family"
-_FEWEST_FAMILIES = 5
+_SHOWN_PAIRS = 1500  # held-out scores in the figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,245 +61,316 @@ class SkillForecast(Result):
     """Forecast scores by family and benchmark, with intervals from held-out families."""
 
     def draw(self, figure: Figure) -> None:
-        """Forecasts of one family on the left, loadings of the skills on the right."""
-        left, right = figure.subplots(1, 2)
-        figure.set_size_inches(10.5, 4.6)
-        chosen = self.table[self.table.family == self.details["shown"]]
-        place = np.arange(len(chosen))
-        left.hlines(place, chosen.low, chosen.high, color="C0")
-        left.plot(chosen.prediction, place, "o", color="C0")
-        left.set_yticks(place, chosen.benchmark)
-        left.set(xlabel=f"forecast score, {self.details['level']:.0%} interval", xlim=(0, 1))
-        left.set_title(self.details["shown"])
-        loadings = np.array(self.details["loadings"])
-        margin = np.array(self.details["loadings_margin"])
-        place = np.arange(loadings.shape[1])
-        for k, (row, half) in enumerate(zip(loadings, margin, strict=True)):
-            shift = 0.25 * (k - (len(loadings) - 1) / 2)
-            right.errorbar(
-                row, place + shift, xerr=half, fmt="os^Dv"[k % 5], color=f"C{k % 6}",
-                elinewidth=1, label=f"skill {k + 1}",
-            )  # fmt: skip
-        right.axvline(0, color="#999999", lw=0.8)
-        right.set_yticks(place, self.details["benchmarks"])
-        right.set_xlabel("loading (link scale per standard deviation of skill)")
-        right.legend(fontsize=8)
-        for axes in (left, right):
-            axes.invert_yaxis()
+        """Draw one family's forecasts, held-out forecasts against scores, and the loadings."""
+        left, middle, right = figure.subplots(1, 3)
+        details = self.details
+        chosen = self.table[self.table["family"] == details["shown"]]
+        figure.set_size_inches(13.5, max(4.2, 1.6 + 0.26 * len(chosen)))
+        draw_forecasts(left, chosen, details["perfect"], self.options["level"])
+        draw_held_out(middle, details["held_out"], details["perfect"], details["mean_margin"])
+        draw_loadings(right, details)
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """What to forecast; None for what the family or the table tells."""
+
+    times: float
+    parameters: float | None
+    tokens: float | None
 
 
 @recipe(
     "sloth",
     example=Example(
-        loader=digit_models,
-        about="120 small classifiers of 12 families, trained here, with their accuracies on six "
-        "tests of handwritten digits; a fifth of the scores is removed at random.",
-        origin="Trained on scikit-learn's digits (Alpaydin and Kaynak 1998, UCI), BSD.",
-        options={"missing": "drop", "guess_rate": 0.1},
+        file="skill_families.csv",
+        about="240 networks of 20 families (ways of training) at 4 sizes and 3 amounts of images: "
+        "scores on ten tests of handwritten digits, one in eight left out.",
+        origin="Recorded with scikit-learn (BSD-3) on its digits (UCI optdigits, CC BY 4.0).",
+        options={"tokens": "images", "missing": "drop"},
     ),
 )
 def forecast_scores(
     scores: Annotated[
         Table,
         Roles(
-            model=Category(help="name of the model"),
-            family=Category(help="family of the model"),
-            size=Number(gt=0, help="parameters, in any unit", aliases=("params", "parameters")),
-            tokens=Number(gt=0, help="training tokens, in any unit", aliases=("data",)),
-            benchmark=Category(help="name of the benchmark"),
-            score=Number(ge=0, le=1, help="share of points, 0 to 1"),
+            model=Category(help="name of the model", aliases=("model_name", "models", "name")),
+            benchmark=Category(help="name of the test", aliases=("task", "metric", "dataset")),
+            score=Number(help="its score", aliases=("accuracy", "value", "acc", "result")),
+            family=Category(
+                help="models trained alike in all but size and tokens",
+                aliases=("model_family", "series"),
+            ),
+            parameters=replace(PARAMETERS, aliases=(*PARAMETERS.aliases, *NAMED_SIZES)),
+            tokens=replace(
+                TOKENS,
+                gaps=True,
+                help="tokens trained on, in any one unit, empty where not known",
+                aliases=(*TOKENS.aliases, *NAMED_TOKENS),
+            ),
+            compute=replace(
+                COMPUTE,
+                gaps=True,
+                help="training compute, for models whose tokens are not known",
+                aliases=(*COMPUTE.aliases, "training_compute", "FLOPs (1E21)"),
+            ),
             min_rows=10,
             wide=Wide(rows="model", columns="benchmark", values="score"),
         ),
     ],
     *,
     skills: Annotated[int, Option(ge=1, le=6, help="number of latent skills")] = 2,
+    link: Annotated[
+        Literal["trained", "sigmoid"],
+        Option(help="each benchmark's own monotone link, floor included, or a fixed sigmoid"),
+    ] = "trained",
     guess_rate: Annotated[
-        float, Option(ge=0, lt=1, help="score of blind guessing, the same on all benchmarks")
+        float, Option(ge=0, lt=1, help="share of a perfect score by chance, on all benchmarks")
     ] = 0.0,
-    trained_link: Annotated[
-        bool, Option(help="give each benchmark a monotone link of its own, floor included")
-    ] = False,
+    guess_rates: Annotated[
+        tuple[str, ...] | None,
+        Option(help="that of single benchmarks, such as MMLU=0.25,Winogrande=0.5"),
+    ] = None,
+    perfect: Annotated[float, Option(gt=0, help="score of a perfect model, such as 100")] = 1.0,
     rotation: Annotated[Rotation, Option(help="how the axes of the skills are fixed")] = "geomin",
     target_family: Annotated[
         str | None, Option(help="family to forecast, or 'new family'; by default all and a new one")
     ] = None,
-    target_size: Annotated[
-        float | None, Option(gt=0, help="size to forecast; by default twice the family's largest")
+    times: Annotated[
+        float, Option(gt=0, help="forecast at so many times a family's largest size")
+    ] = 2.0,
+    at_parameters: Annotated[
+        float | None, Option(gt=0, help="forecast at this size instead, in the column's unit")
     ] = None,
-    target_tokens: Annotated[
-        float | None, Option(gt=0, help="tokens to forecast; by default the family's most")
+    at_tokens: Annotated[
+        float | None,
+        Option(gt=0, help="tokens to forecast at, in the column's unit; else the family's most"),
     ] = None,
     folds: Annotated[int, Option(ge=5, le=200, help="groups of families held out in turn")] = 20,
     shrinkage: Annotated[
         float, Option(gt=0, le=1, help="pull of family efficiencies towards their common value")
-    ] = 1e-4,
+    ] = SHRINKAGE,
     level: Annotated[float, Option(gt=0, lt=1, help="level of the intervals")] = 0.95,
-    rng: np.random.Generator,
+    rng: Rng = None,
 ) -> SkillForecast:
     """Scores of other sizes of each family, and of a family that was never seen.
 
-    Missing scores: leave the cells empty in a wide table and pass ``missing="drop"``, or leave the
-    rows out of a long one; the models stay. Intervals come from families that were held out and
-    placed by their smallest model (or by none, for a new family).
+    Parameters
+    ----------
+    scores
+        One row a model with a column a benchmark, or one row a score. Missing scores and tokens
+        are left to the model with ``missing="drop"``, which drops single scores, not models.
+
+    Returns
+    -------
+    SkillForecast
+        `table` has a row for each family and benchmark; its intervals come from families that were
+        held out: for a family with one model from forecasts of all others by their smallest, for
+        one with more from forecasts of the largest by all smaller ones, for a new family from
+        forecasts by the mean efficiency.
 
     Examples
     --------
-    >>> result = forecast_scores.run_example(target_family="tanh", folds=5)
+    >>> result = forecast_scores.run_example(target_family="family-03", folds=5, link="sigmoid")
     >>> sorted(result.table.benchmark)[:2]
-    ['blurred', 'covered']
+    ['blurred', 'clean']
     """
-    data, families, benchmarks = _read(scores)
-    if skills > len(benchmarks):
-        raise OptionError(
-            f"option 'skills' is {skills}, and the table has {len(benchmarks)} benchmarks; "
-            "use at most as many skills"
-        )
-    several = (np.bincount(data.family) > 1).sum()
-    if len(families) < _FEWEST_FAMILIES or several < 3:
-        raise AssumptionError(
-            f"intervals need at least {_FEWEST_FAMILIES} families, 3 of them with two or more "
-            f"models; found {len(families)} and {several}; give more families"
-        )
-    if target_family is not None and target_family not in (*families, _UNSEEN):
-        close = get_close_matches(target_family, families, n=3)
-        raise OptionError(
-            f"option 'target_family': there is no family {target_family!r}; "
-            f"use {' or '.join(map(repr, [*close, _UNSEEN]))}"
-        )
-    floor = np.full(len(benchmarks), guess_rate)
-    settings = Settings(floor, skills, trained_link, shrinkage=shrinkage)
-    law = settings.fit(data, rng)
-    held = hold_out_families(data, settings, folds=folds, rng=rng)
-    axes = skill_axes(law, data, rotation)
-    margins = jackknife_axes(held, data, axes, level)
-
-    wanted = [*families, _UNSEEN] if target_family is None else [target_family]
-    mean = law.efficiency.mean(axis=0)
-    scales = {
-        True: error_scale(family_squares(held.seen, data)).margin(level),
-        False: error_scale(family_squares(held.unseen, data)).margin(level),
-    }
-    parts = []
-    for name in wanted:
-        known = name in families
-        own = data.rows(data.family == families.index(name)) if known else data
-        size = target_size or (2 * own.size.max() if known else float(np.median(own.size)))
-        tokens = target_tokens or float(own.tokens.max() if known else np.median(own.tokens))
-        efficiency = law.efficiency[families.index(name)] if known else mean
-        guess = law.predict(np.array([size]), np.array([tokens]), efficiency)[0]
-        half = scales[known]
-        parts.append(
-            pd.DataFrame(
-                {
-                    "family": name,
-                    "benchmark": benchmarks,
-                    "size": size,
-                    "tokens": tokens,
-                    "prediction": guess,
-                    "low": np.maximum(guess - half, 0.0),
-                    "high": np.minimum(guess + half, 1.0),
-                    "models": len(own.size) if known else 0,
-                }
-            )
-        )
-    table = pd.concat(parts, ignore_index=True)
-    values = _values(held.seen, held.unseen, data, level)
-    rank, possible = determined_rank(data, law)
-    advice = ""
-    if rank < possible:
-        advice = (
-            f"the scores determine {rank} of {possible} shared directions; use fewer skills, or "
-            "add families and sizes"
-        )
-    if not law.converged:
-        advice = "the fit stopped before it settled; use fewer skills"
-    shown = wanted[0] if target_family else families[data.family[np.argmax(data.size)]]
+    generator = np.random.default_rng(rng)
+    named = read_scores(scores, perfect)
+    check_enough(named, skills)
+    wanted = find_family(named, target_family, _UNSEEN)
+    floor = rates_of(named, guess_rate, guess_rates)
+    settings = Settings(floor, skills, link == "trained", shrinkage=shrinkage)
+    law = settings.fit(named.data, generator)
+    held = hold_out_families(named.data, settings, folds=folds, rng=generator)
+    axes = skill_axes(law, named.data, rotation)
+    half_axes = jackknife_axes(held, named.data, axes, level)
+    half = _margins(named, held, level)
+    goal = _Goal(times, at_parameters, at_tokens)
+    table = _forecasts(named, law, wanted, goal, half, perfect)
+    values = _values(named, held, level, perfect)
+    doubts, notices = find_doubts(named, law, values, axes, half_axes)
+    shown = wanted[0] if target_family else _of_largest(named)
     return SkillForecast(
-        headline=(
-            f"A larger model of a family placed by its smallest one is forecast with a mean "
-            f"absolute error of {values[0].estimate:.3f} ({level:.0%} interval "
-            f"{values[0].low:.3f} to {values[0].high:.3f}), a new family with "
-            f"{values[1].estimate:.3f} ({values[1].low:.3f} to {values[1].high:.3f})."
-        ),
+        headline=_headline(values, level),
         table=table,
-        values=values,
+        values=tuple(values.values()),
         details={
-            "shown": shown, "level": level, "benchmarks": benchmarks, "families": families,
-            "loadings": axes.loadings, "loadings_margin": margins["loadings"],
-            "slopes": axes.slopes, "slopes_margin": margins["slopes"],
-            "features": list(Features.names), "skill_correlation": axes.correlation,
+            "shown": shown,
+            "perfect": perfect,
+            "benchmarks": named.benchmarks,
+            "loadings": axes.loadings,
+            "loadings_margin": half_axes["loadings"],
+            "slopes": axes.slopes,
+            "slopes_margin": half_axes["slopes"],
+            "features": list(law.features.names),
+            "skill_correlation": axes.correlation,
+            "floor": law.links.floor * perfect,
+            "held_out": _pairs(named, held.errors["one member"], perfect, generator),
+            "mean_margin": float(half["one member"].mean()) * perfect,
         },
-        status=(
-            Status.NOT_CONVERGED if not law.converged
-            else Status.ASSUMPTION_DOUBTFUL if advice else Status.OK
-        ),
-        advice=advice,
-        warnings=_extrapolation(table, data),
-    )  # fmt: skip
+        status=doubts.status,
+        advice=doubts.advice,
+        warnings=(*named.notices, *notices, *_beyond(named, table)),
+    )
 
 
-def _read(table: Table) -> tuple[ModelScores, list[str], list[str]]:
-    """A row a model, a column a benchmark; each model needs one family, size and token count."""
-    model, family, benchmark = (table.factor(n) for n in ("model", "family", "benchmark"))
-    cell = model.codes * benchmark.n_levels + benchmark.codes
-    if len(np.unique(cell)) < len(cell):
-        raise InputError(
-            "a model has two scores on one benchmark",
-            column=str(table.columns["model"]),
-            remedy="give each model a name of its own, or average its scores",
+# --- forecasts ----------------------------------------------------------------------------------
+
+
+def _margins(named: Named, held: HeldOut, level: float) -> dict[Kind, FloatArray]:
+    """Half-widths by what is known of a family; too few errors of one kind take the wider kind."""
+    squares = {kind: family_squares(errors, named.data) for kind, errors in held.errors.items()}
+    half = {kind: margins(values, level) for kind, values in squares.items()}
+    if np.isfinite(squares["all smaller"]).any(axis=1).sum() < 3:
+        half["all smaller"] = half["one member"]
+    return half
+
+
+def _forecasts(
+    named: Named,
+    law: SkillLaw,
+    wanted: list[str],
+    goal: _Goal,
+    half: dict[Kind, FloatArray],
+    perfect: float,
+) -> pd.DataFrame:
+    """A row for each family that is wanted and each benchmark."""
+    data = named.data
+    place = {name: code for code, name in enumerate(named.families)}
+    code = np.array([place.get(name, -1) for name in wanted])
+    known = code >= 0
+    most = _largest(data.size, data.family, len(place))
+    size = np.where(known, goal.times * most[code], float(np.median(data.size)))
+    tokens = np.where(
+        known, _largest(data.tokens, data.family, len(place))[code], _median(data.tokens)
+    )
+    if goal.parameters is not None:
+        size = np.full(len(code), goal.parameters)
+    if goal.tokens is not None:
+        tokens = np.where(known & np.isnan(tokens), np.nan, goal.tokens)
+    efficiency = np.where(known[:, None], law.efficiency[code], mean_efficiency(law, data))
+    guess = law.predict(size, tokens, efficiency)
+    sizes = np.array([len(np.unique(data.size[data.family == one])) for one in code])
+    kind = np.where(~known, "none", np.where(sizes > 1, "all smaller", "one member"))
+    width = np.stack([half[one] for one in kind])
+    n_bench = len(named.benchmarks)
+    return pd.DataFrame(
+        {
+            "family": np.repeat(np.array(wanted, dtype=object), n_bench),
+            "benchmark": np.tile(np.array(named.benchmarks, dtype=object), len(wanted)),
+            "parameters": np.repeat(size, n_bench),
+            "tokens": np.repeat(tokens, n_bench),
+            "prediction": perfect * guess.ravel(),
+            "low": perfect * np.maximum(guess - width, 0.0).ravel(),
+            "high": perfect * np.minimum(guess + width, 1.0).ravel(),
+            "sizes": np.repeat(np.where(known, sizes, 0), n_bench),
+        }
+    )
+
+
+def _largest(values: FloatArray, family: np.ndarray, n: int) -> FloatArray:
+    """Largest known value of each family, NaN where none is known."""
+    most = np.full(n, np.nan)
+    np.fmax.at(most, family, values)
+    return most
+
+
+def _median(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else np.nan
+
+
+def _of_largest(named: Named) -> str:
+    return str(named.families[named.data.family[int(np.argmax(named.data.size))]])
+
+
+# --- values -------------------------------------------------------------------------------------
+
+_WHAT: dict[Kind, str] = {
+    "one member": "from the smallest member",
+    "all smaller": "of the largest from all smaller",
+    "none": "of a new family",
+}
+
+
+def _values(named: Named, held: HeldOut, level: float, perfect: float) -> dict[str, Value]:
+    """Mean absolute error and coverage of held-out forecasts, of each kind."""
+    values = {}
+    for kind, what in _WHAT.items():
+        errors = held.errors[kind]
+        parts = (
+            ("error", family_means(errors, named.data) * perfect, "score"),
+            ("coverage", held_out_coverage(errors, named.data, level), "share"),
         )
-    first = np.unique(model.codes, return_index=True)[1]
-    columns = {"family": family.codes, **{n: table.number(n) for n in ("size", "tokens")}}
-    for name, values in columns.items():
-        if np.any(values != values[first][model.codes]):
-            raise InputError(
-                "differs between the rows of one model",
-                column=str(table.columns[name]),
-                remedy="give each model one value",
-            )
-    scores = np.full((model.n_levels, benchmark.n_levels), np.nan)
-    scores[model.codes, benchmark.codes] = table.number("score")
-    size, tokens = (table.number(n)[first] for n in ("size", "tokens"))
-    data = ModelScores(size, tokens, family.codes[first], family.n_levels, scores)
-    return data, family.levels, benchmark.levels
-
-
-def _values(
-    seen: FloatArray, unseen: FloatArray, data: ModelScores, level: float
-) -> tuple[Value, ...]:
-    found = []
-    for what, errors in (("larger model of a family", seen), ("new family", unseen)):
-        size = np.abs(errors)
-        has = np.isfinite(size).any(axis=1)
-        by_family = np.array(
-            [
-                np.nanmean(size[rows]) if (rows := has & (data.family == f)).any() else np.nan
-                for f in range(data.n_families)
-            ]
-        )
-        cover = held_out_coverage(errors, data, level)
-        for name, numbers, unit in (("held-out error", by_family, "score"),
-                                    ("held-out coverage", cover, "share")):  # fmt: skip
+        for name, numbers, unit in parts:
+            n = int(np.isfinite(numbers).sum())
+            title = f"held-out {name} {what}"
+            if n < 3:
+                why = "fewer than three families have members of several sizes"
+                values[f"{name} {kind}"] = Value(title, np.nan, why_no_interval=why, unit=unit)
+                continue
             mean, low, high = mean_with_interval(numbers, level)
             if unit == "share":
                 low, high = max(low, 0.0), min(high, 1.0)
-            found.append(
-                Value(f"{name}, {what}", mean, low, high, level, unit,
-                      "Student's interval over families")
-            )  # fmt: skip
-    return (found[0], found[2], found[1], found[3])
+            values[f"{name} {kind}"] = Value(
+                title, mean, max(low, 0.0), high, level, unit, f"Student's over {n} families"
+            )
+    return values
 
 
-def _extrapolation(table: pd.DataFrame, data: ModelScores) -> tuple[Notice, ...]:
-    beyond = (table["size"] > data.size.max()) | (table["tokens"] > data.tokens.max())
+def _headline(values: dict[str, Value], level: float) -> str:
+    def said(kind: Kind) -> str:
+        value = values[f"error {kind}"]
+        return f"{value.estimate:.3g} ({value.low:.3g} to {value.high:.3g})"
+
+    one, new = said("one member"), said("none")
+    text = (
+        f"Larger models of a family are forecast from its smallest one with a mean absolute error "
+        f"of {one} ({100 * level:g} % interval), of a new family with {new}"
+    )
+    if values["error all smaller"].estimate is not None:
+        text += (
+            f", and the largest size of a family from all smaller ones with {said('all smaller')}"
+        )
+    cover = values["coverage one member"].estimate
+    if cover is not None:
+        text += f"; intervals for held-out families cover {100 * cover:.0f} % of their scores"
+    return text + "."
+
+
+def _pairs(
+    named: Named, errors: FloatArray, perfect: float, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Held-out scores and their forecasts, a random sample of them where there are many."""
+    rows, columns = np.nonzero(np.isfinite(errors))
+    if len(rows) > _SHOWN_PAIRS:
+        chosen = np.sort(rng.choice(len(rows), _SHOWN_PAIRS, replace=False))
+        rows, columns = rows[chosen], columns[chosen]
+    scores = named.data.scores[rows, columns]
+    forecasts = scores + errors[rows, columns]
+    return [
+        {"family": named.families[family], "benchmark": named.benchmarks[column],
+         "score": round(perfect * score, 6), "forecast": round(perfect * forecast, 6)}
+        for family, column, score, forecast in zip(
+            named.data.family[rows], columns, scores.tolist(), forecasts.tolist(), strict=True
+        )
+    ]  # fmt: skip
+
+
+def _beyond(named: Named, table: pd.DataFrame) -> tuple[Notice, ...]:
+    """A warning where forecasts lie beyond every size or amount of the table."""
+    data = named.data
+    most = np.fmax.reduce(data.tokens)
+    beyond = (table["parameters"] > data.size.max()) | (table["tokens"] > most)
     if not beyond.any():
         return ()
+    n = table["family"][beyond].nunique()
     return (
         Notice(
             "extrapolation",
-            f"{table.family[beyond].nunique()} forecast(s) lie beyond every size or token count "
-            "of the table",
+            f"{n} {'forecast lies' if n == 1 else 'forecasts lie'} beyond every size or amount of "
+            "training of the table",
             "their intervals come from held-out models inside it and may be too narrow",
         ),
     )
