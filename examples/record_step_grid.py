@@ -1,17 +1,17 @@
 """Record `step_grid.csv`: losses of small language models over learning rate and batch size.
 
 Transformers of two blocks read the source code of Python's standard library, character by
-character. For 4 widths and 3 lengths of training (cells of N and D) a grid of 7 learning rates and
+character. For 3 widths and 3 lengths of training (cells of N and D) a grid of 7 learning rates and
 5 or 6 batch sizes is trained to the end, with 2 seeds: a training of its own for each, since the
 schedule ends where the training does. The set-up follows that of the Step Law at a small scale:
-AdamW (0.9, 0.95, weight decay 0.1, gradients clipped at norm 1), a warm-up, then a cosine down to one
-fixed learning rate for all. The loss is that on files that no model was trained on.
+AdamW (0.9, 0.95, weight decay 0.1, gradients clipped at norm 1), a warm-up, then a cosine down to
+one fixed learning rate for all. The loss is that on files that no model was trained on.
 
 The 14 models of a cell and batch size are trained together, as one stack of matrices. Each finished
 cell is kept in `step_grid.parts` and not trained again after an interruption; `--restart` forgets
 them.
 
-    python examples/record_step_grid.py --seed 0        # 15 minutes on one core
+    python examples/record_step_grid.py --seed 0        # 10 minutes on one core
 """
 
 import argparse
@@ -31,7 +31,7 @@ from nano_transformers import Shape, finite, initial_weights, mean_losses
 from record_nano_runs import read_text
 from recording import HERE, write_whole
 
-WIDTHS, BLOCKS, HEADS, CONTEXT = (6, 10, 16, 26), 2, 2, 32
+WIDTHS, BLOCKS, HEADS, CONTEXT = (6, 10, 16), 2, 2, 32
 TOKENS_AND_BATCHES = {  # characters of a training, and sequences of a batch
     49_152: (1, 2, 4, 8, 16),
     147_456: (1, 2, 4, 8, 16, 32),

@@ -42,6 +42,13 @@ Reference    Chang, Paltenghi, Li, Lin, Zhao, Huber et al. (2024), Scaling Param
 
 from __future__ import annotations
 
+from statlas.scaling.effective_tokens.claims import (
+    diversity_is_worth_more,
+    gain_on_subjects,
+    gain_on_variants,
+    planted_constants,
+    planted_coverage,
+)
 from statlas.scaling.effective_tokens.laws import (
     Runs,
     average_repeats,
@@ -65,4 +72,6 @@ __all__ = [
     "EffectiveTokens", "NgramTeacher", "Runs", "average_repeats", "compression_ratio",
     "distinct_ngrams", "explained_share", "fit_runs", "free_worth_law", "held_out_errors",
     "load_texts", "measure_texts", "quality_law", "token_worth", "type_token_ratio",
+    "diversity_is_worth_more", "gain_on_subjects", "gain_on_variants", "planted_constants",
+    "planted_coverage",
 ]  # fmt: skip

@@ -163,9 +163,23 @@ def _draw_law(panel: Any, details: dict[str, Any], axis: int, sizes: list[float]
     if any(abs(cell["side"][axis]) == 1 for cell in details["cells"] if len(cell["side"]) > axis):
         panel.plot([], [], marker="$\\uparrow$", color="0.3", linestyle="none", label="bound only")
     panel.set(xscale="log", yscale="log", xlabel="tokens", ylabel=_LABELS[axis])
+    _few_ticks(panel)
     panel.set_title(f"Best {AXES[axis]}, {100 * details['level']:g} % intervals")
     if axis == 0:
         panel.legend(fontsize=8)
+
+
+def _few_ticks(panel: Any) -> None:
+    """Ticks at 1, 2 and 5 in every decade, written short."""
+    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+
+    for axis, form in (
+        (panel.xaxis, EngFormatter(sep="")),
+        (panel.yaxis, FuncFormatter(lambda value, _: f"{value:.3g}")),
+    ):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(form)
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _draw_valley(panel: Any, details: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ class StepLaw(Result):
     "step-law",
     example=Example(
         file="step_grid.csv",
-        about="1,008 small transformers trained on the source code of Python's standard library: 4 "
+        about="714 small transformers trained on the source code of Python's standard library: 3 "
         "widths, 3 lengths of training, 7 learning rates, 5 or 6 batch sizes, 2 seeds.",
         origin="Recorded with torch (BSD-3) on the standard library of Python 3.11 (PSF); see "
         "examples.",

@@ -91,7 +91,7 @@ def minimise_in_box(coefficients: FloatArray, low: FloatArray, high: FloatArray)
 
 def _minimise_on_line(slope: FloatArray, bend: FloatArray, low: float, high: float) -> FloatArray:
     """Lowest point of slope u + bend u^2 / 2 between two ends."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         inner = np.clip(np.where(bend > 0, -slope / bend, low), low, high)
     ends = np.where(slope * (high - low) + 0.5 * bend * (high**2 - low**2) < 0, high, low)
     return np.asarray(np.where(bend > 0, inner, ends))
