@@ -13,7 +13,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.spatial import ConvexHull
 
-from statlas.core import AssumptionError, InputError, OptionError, Result
+from statlas.core import AssumptionError, InputError, OptionError, Result, Status
 from statlas.core.numerics.laws import (
     CHINCHILLA,
     Objective,
@@ -336,6 +336,33 @@ def test_recipe_on_a_users_table() -> None:
     assert width.low < width.estimate < width.high
     again = Result.from_json(found.to_json())
     assert len(again.plot().get_axes()) == 4
+
+
+def test_a_law_of_the_wrong_form_is_said_to_miss_the_runs() -> None:
+    frame = table_of_runs()
+    options = {"losses": ("squares-log",), "checkpoints": ("all",), "sizes": ("all",),
+               "draws": 20, "rng": 0}  # fmt: skip
+    right = width_depth_multiverse(frame, **options)
+    # Exact but for the noise of trainings: the misfit is about 1 (16 shapes, fitted closely).
+    assert 0.3 < right.value("misfit of the shape-law over the noise").estimate < 1.5
+    assert right.value("misfit of the size-law over the noise").estimate > 2
+    assert [notice.code for notice in right.warnings].count("poor-fit") == 1
+    bent = frame.assign(val_loss=frame.val_loss * (1 - 0.1 * (frame.tokens > 5e10)))
+    wrong = width_depth_multiverse(bent, **options)
+    assert wrong.value("misfit of the shape-law over the noise").estimate > 2
+    assert wrong.status is Status.ASSUMPTION_DOUBTFUL
+    assert "times their noise" in wrong.advice
+
+
+def test_early_checkpoints_can_be_set_aside() -> None:
+    frame = table_of_runs()
+    found = width_depth_multiverse(
+        frame, least_tokens=1e10, losses=("squares-log",), checkpoints=("all",), draws=20, rng=0
+    )
+    assert found.rows_used == int(np.sum(frame.tokens >= 1e10))
+    assert found.set_aside[0].rows == int(np.sum(frame.tokens < 1e10))
+    with pytest.raises(InputError, match="least_tokens"):
+        width_depth_multiverse(frame, least_tokens=1e15, rng=0)
 
 
 def test_thousands_and_millions_give_the_same_answer() -> None:

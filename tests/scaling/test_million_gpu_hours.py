@@ -289,6 +289,17 @@ def test_far_extrapolation_and_scarce_memory_are_said() -> None:
     assert any(notice.code == "memory" for notice in small.warnings)
 
 
+def test_a_law_that_misses_repeated_runs_is_doubted() -> None:
+    frame = pd.concat([table_of_runs(seed=seed) for seed in (0, 1)], ignore_index=True)
+    right = plan_training(frame, devices=8, hours=100.0, rng=0)
+    # 48 pairs: the F ratio of the right law lies under 2^2 but with a probability of 1e-5.
+    assert 0.5 < right.value("misfit of the table's law over the noise").estimate < 2
+    bent = frame.assign(val_loss=frame.val_loss * (1 + 0.05 * (frame.n_params > 1e9)))
+    wrong = plan_training(bent, devices=8, hours=100.0, rng=0)
+    assert wrong.status is Status.ASSUMPTION_DOUBTFUL
+    assert "times their noise" in wrong.advice
+
+
 def test_bad_tables_and_options_are_refused() -> None:
     frame = table_of_runs()
     with pytest.raises(InputError, match="distinct pairs"):

@@ -31,19 +31,20 @@ Departs      The paper lists prescriptions; the shares, the shifts of each level
              no fitting loss and stands once for each in the shares. Early and late are shares of
              each training's own tokens (the paper: up to 100 and above 120 of 350 thousand
              million). Analyses whose tokens hardly vary, whose law does not fall with size or
-             tokens, or whose exponents the runs leave open, are set aside and counted. How
-             confirmed, against the authors' code and released tables (not kept here): parameters
-             of all 22 models exactly; approach 1's lines of all ten printed fits to 1e-10; the
-             objective at every printed optimum of approach 3 to the printed digits. The engine's
-             fits are at least as good as all 42 printed ones and better by more than 0.05 % of
-             the objective in 12: there the authors' search stopped short, which moves the
-             exponent by up to 0.18 (512 wide only), 0.09 (their Chinchilla subset) and 0.04
-             (cooled down, 0.661 for 0.699), so some of the printed spread is the optimiser's.
-             Their count of operations halves the product of queries and keys for causality but
-             not that of scores and values; "without embeddings" takes away one layer of
-             vocabulary x width in approach 3 and two in approach 1; here it is always blocks
-             alone. The text of the paper was not at hand beyond its abstract: places of claims
-             are those of figures and tables in the authors' code.
+             tokens, or whose exponents the runs leave open, are set aside and counted. Where
+             trainings are repeated, a law's misfit is set against their noise. How confirmed,
+             against the authors' code and released tables (not kept here): parameters of all 22
+             models exactly; approach 1's lines of all ten printed fits to 1e-10; the objective at
+             every printed optimum of approach 3 to the printed digits. The engine's fits are at
+             least as good as all 42 printed ones and better by more than 0.05 % of the objective
+             in 12: there the authors' search stopped short, which moves the exponent by up to
+             0.18 (512 wide only), 0.09 (their Chinchilla subset) and 0.04 (cooled down, 0.661 for
+             0.699), so some of the printed spread is the optimiser's. Their count of operations
+             halves the product of queries and keys for causality but not that of scores and
+             values; "without embeddings" takes away one layer of vocabulary x width in approach 3
+             and two in approach 1; here it is always blocks alone. The text of the paper was not
+             at hand beyond its abstract: places of claims are those of figures and tables in the
+             authors' code.
 Reference    McLeish, Kirchenbauer, Miller, Singh, Bhatele, Goldblum et al. (2025), Gemstones: A
              Model Suite for Multi-Faceted Scaling Laws, arXiv:2502.06857, and its code
              (github.com/mcleish7/gemstone-scaling-laws). Parametric form: Hoffmann et al. (2022),

@@ -472,9 +472,9 @@ def search_bounds(width: FloatArray, depth: FloatArray, most_cost: float) -> Bou
     )
 
 
-def hull_points(trainings: Trainings) -> tuple[FloatArray, FloatArray]:
-    """Compute and size of the points of the hull over all rows, for the figure."""
+def hull_points(trainings: Trainings) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Compute and size of the points of the hull over all rows, and which end a training."""
     counting, flops = next(iter(trainings.parameters)), next(iter(trainings.cost))
     resource = trainings.compute(flops, counting)
     rows = lower_hull(resource, trainings.loss)
-    return resource[rows], trainings.size[rows]
+    return resource[rows], trainings.size[rows], trainings.share[rows] >= 1

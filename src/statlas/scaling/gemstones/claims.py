@@ -83,7 +83,7 @@ def _ratio_error(fit: LawFit, width: FloatArray, depth: FloatArray) -> float:
     unit="size of log(best width / depth), fitted less planted, at ten times the largest budget",
     subject="apart",
     twin=Twin("as many models of one aspect ratio", "locked"),
-    quick=10,
+    quick=8,
     full=120,
 )
 def best_ratio(rng: np.random.Generator, shaped: Shaped) -> float:
@@ -153,8 +153,8 @@ def late_checkpoints(rng: np.random.Generator, exponent: Exponent) -> float:
     unit="share of simulated tables whose 95 % interval covers",
     subject="trainings",
     twin=Twin("checkpoints drawn as if each were a training", "checkpoints"),
-    quick=24,
-    full=1_500,
+    quick=20,
+    full=800,
     kind="proportion",
 )
 def draws_cover(rng: np.random.Generator, drawn: str) -> float:
@@ -218,7 +218,7 @@ def _redrawn(rng: np.random.Generator) -> Trainings:
 
 _CHOICES = Plan(
     approaches=("hull", "size-law"),
-    losses=("squares-log", "huber-1e-3"),
+    losses=("squares-log",),
     checkpoints=("all", "early"),
     sizes=("all", "without-largest", "without-smallest"),
     split=0.35,
@@ -258,7 +258,7 @@ def _exponents_of_starts(trainings: Trainings, rng: np.random.Generator) -> list
     full=80,
 )
 def choices_move(rng: np.random.Generator, exponents: Callable[..., list[float]]) -> float:
-    """Spread of the exponent over approach, loss, checkpoints, sizes and counting."""
+    """Spread of the exponent over approach, checkpoints, sizes and counting."""
     return float(np.std(exponents(_redrawn(rng), rng)))
 
 

@@ -82,6 +82,8 @@ def draw_shares(axis: Any, rows: list[dict[str, Any]], level: float) -> None:
 
 def draw_shapes(axis: Any, details: dict[str, Any]) -> None:
     """Shapes tried, and the best shape at the target under every analysis that has one."""
+    from matplotlib.ticker import FixedLocator, NullFormatter
+
     axis.plot(*details["shapes"], "x", color="0.45", markersize=5, label="shapes tried")
     cells = [cell for cell in details["cells"] if cell["width"] is not None]
     axis.plot(
@@ -95,5 +97,19 @@ def draw_shapes(axis: Any, details: dict[str, Any]) -> None:
         axis.plot([best["width"]] * 2, [best["depth_low"], best["depth_high"]], color="black")
         axis.plot(best["width"], best["depth"], "D", color="black", markersize=6, label="baseline")
     axis.set(xscale="log", yscale="log", xlabel="width", ylabel="depth (blocks)")
+    for side, tried in zip((axis.xaxis, axis.yaxis), details["shapes"], strict=True):
+        if max(tried) < 30 * min(tried):  # too few powers of ten to read the scale from
+            side.set_major_locator(FixedLocator(_thinned(tried)))
+            side.set_major_formatter("{x:g}")
+            side.set_minor_formatter(NullFormatter())
     axis.set_title("Best shape at the budget planned for")
     axis.legend(fontsize=8)
+
+
+def _thinned(values: list[float]) -> list[float]:
+    """Distinct values that are at least a factor of 1.3 apart."""
+    kept: list[float] = []
+    for value in sorted(set(values)):
+        if not kept or value >= 1.3 * kept[-1]:
+            kept.append(value)
+    return kept

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from statlas.core import InputError, Table
+from statlas.core import InputError, SetAside, Table
 from statlas.core.runs import read_run_sizes, unit_in_name
 from statlas.scaling.gemstones.accounting import Counted, FloatArray, recount
 
@@ -47,8 +47,8 @@ class Trainings:
         Why there is no law in width and depth, or "".
     ratio
         Median of the column of compute over 6 x parameters x tokens; NaN without one.
-    left_out
-        Rows of the table that are of another kind of training than the focus.
+    aside
+        Rows of the table that were left out.
     """
 
     parameters: dict[str, FloatArray]
@@ -64,7 +64,7 @@ class Trainings:
     stages: dict[str, NDArray[np.bool_]]
     why_no_shape: str
     ratio: float
-    left_out: int = 0
+    aside: tuple[SetAside, ...] = ()
 
     @property
     def size(self) -> FloatArray:
@@ -111,6 +111,7 @@ def read_trainings(
     counted: Counted,
     focus: str | None,
     constants: dict[str, float | None],
+    least_tokens: float,
 ) -> Trainings:
     """Read a checked table.
 
@@ -126,6 +127,8 @@ def read_trainings(
         Kind of training that is analysed.
     constants
         Vocabulary and context of all models, where the table has no column of them.
+    least_tokens
+        Rows with fewer are left out.
 
     Raises
     ------
@@ -134,6 +137,16 @@ def read_trainings(
     """
     sizes = read_run_sizes(table, *named_units(table, units))
     keep = _focused(table, focus)
+    early = keep & (sizes.tokens < least_tokens)
+    aside = [
+        SetAside("another kind of training than the focus", int(np.sum(~keep))),
+        SetAside("fewer tokens than least_tokens", int(np.sum(early))),
+    ]
+    keep = keep & ~early
+    if not keep.any():
+        raise InputError(
+            f"no row has {least_tokens:.3g} tokens or more", remedy="lower least_tokens"
+        )
     known = {
         name: table.number(name)[keep]
         for name in ("width", "depth", "vocabulary", "context", "hours")
@@ -174,7 +187,7 @@ def read_trainings(
         stages={level: stage[first] == place for place, level in enumerate(stages)},
         why_no_shape=why,
         ratio=sizes.flops_ratio if both else np.nan,
-        left_out=int(np.sum(~keep)),
+        aside=tuple(item for item in aside if item.rows),
     )
 
 

@@ -19,12 +19,13 @@ from statlas.core import (
     OptionError,
     Result,
     Roles,
-    SetAside,
     Status,
     Table,
     Value,
     recipe,
 )
+from statlas.core.numerics.laws import LawFit
+from statlas.core.numerics.laws.misfit import lack_of_fit
 from statlas.core.rng import Rng
 from statlas.core.runs import (
     COMPUTE,
@@ -86,6 +87,7 @@ _LABELS = {
     "depth": ("best depth at the target", "blocks"),
 }
 _MIDDLE = 0.8  # share of the analyses that the range in the headline holds
+_POOR_FIT = 2.0  # misfit of a law, in units of the noise
 _POOR_MAP = 0.05  # relative error of parameters from width and depth
 
 
@@ -126,7 +128,7 @@ class PrescriptionMultiverse(Result):
             "focus": "mix",
             "vocabulary_size": 97,
             "context_length": 64,
-            "draws": 60,
+            "draws": 30,
         },
     ),
 )
@@ -197,6 +199,10 @@ def width_depth_multiverse(
     sizes: Annotated[
         tuple[Sizes, ...], Option(help="sizes analysed: all, or without the largest or smallest")
     ] = ("all", "without-largest", "without-smallest"),
+    least_tokens: Annotated[
+        float,
+        Option(ge=0, help="checkpoints with fewer are left out, as in a warm-up", unit="tokens"),
+    ] = 0.0,
     split: Annotated[
         float, Option(gt=0, lt=1, help="share of a training's tokens that counts as early")
     ] = 0.35,
@@ -253,6 +259,7 @@ def width_depth_multiverse(
         counted,
         focus,
         {"vocabulary": vocabulary_size, "context": context_length},
+        least_tokens,
     )
     chosen = _approaches(approaches, trainings)
     compute = trainings.compute(next(iter(trainings.cost)), next(iter(trainings.parameters)))
@@ -279,7 +286,7 @@ def width_depth_multiverse(
         status=status,
         advice=advice,
         warnings=tuple(report.notices()),
-        set_aside=report.aside(),
+        set_aside=trainings.aside,
         options={"target": goal},
     )
 
@@ -371,7 +378,7 @@ class _Report:
             depth, flat, deep = interval_of(self.baseline.outcomes["depth"], self.level)
             text += (
                 f"; the law in shape asks for a width of {width:.3g} ({thin:.3g} to {wide:.3g}) "
-                f"and {depth:.3g} blocks ({flat:.3g} to {deep:.3g})"
+                f"and a depth of {depth:.3g} ({flat:.3g} to {deep:.3g})"
             )
         return text + "."
 
@@ -416,6 +423,12 @@ class _Report:
             "analyses with a prescription", len(self.answered), unit="analyses",
             why_no_interval=f"a count, of {len(self.found.cells)}",
         )  # fmt: skip
+        for approach, times in self.misfits():
+            if np.isfinite(times):
+                yield Value(
+                    f"misfit of the {approach} over the noise", times,
+                    why_no_interval="a ratio of root mean squares over all rows",
+                )  # fmt: skip
         yield from self._law_values()
 
     def _share_values(self, how: str) -> Iterator[Value]:
@@ -452,19 +465,14 @@ class _Report:
         fit = self.found.fits.get(approach)
         if fit is not None and not fit.converged:
             return Status.NOT_CONVERGED, "the baseline's fit did not converge; remove runs far off"
-        if fit is not None:
-            seen = fit.identification()
-            open_ = list(dict.fromkeys([*seen.undetermined, *seen.at_edge]))
-            if open_:
-                return Status.ASSUMPTION_DOUBTFUL, (
-                    f"the runs do not determine {', '.join(open_)} of the law "
-                    f"{LAWS[approach].text}; judge it by its prescriptions and their intervals, "
-                    "and add shapes that differ more, or longer trainings"
-                )
+        doubts = [] if fit is None else list(self._doubts(approach, fit))
+        if doubts:
+            return Status.ASSUMPTION_DOUBTFUL, "; ".join(doubts)
         if self.baseline.at_edge:
             return Status.ASSUMPTION_DOUBTFUL, (
-                "the baseline's best shape lies at an end of the shapes searched, four times "
-                "beyond those tried, so the law has no best shape within reach; add such shapes"
+                "the baseline's best shape lies at an end of the shapes searched (one block, or "
+                "four times beyond the ratios tried), so the law has no best shape within; add "
+                "such shapes"
             )
         if len(self.answered) < 0.5 * len(self.found.cells):
             return Status.ASSUMPTION_DOUBTFUL, (
@@ -473,6 +481,23 @@ class _Report:
                 "hold"
             )
         return Status.OK, ""
+
+    def _doubts(self, approach: str, fit: LawFit) -> Iterator[str]:
+        """What speaks against the baseline's law, each with what to do."""
+        seen = fit.identification()
+        if open_ := list(dict.fromkeys([*seen.undetermined, *seen.at_edge])):
+            yield (
+                f"the runs do not determine {', '.join(open_)} of the law {LAWS[approach].text}: "
+                "judge it by its prescriptions and their intervals, or add shapes that differ "
+                "more and longer trainings"
+            )
+        times = dict(self.misfits())[approach]
+        if times > _POOR_FIT:
+            yield (
+                f"it misses the mean losses by {times:.2g} times their noise, so its form does not "
+                "hold over all these checkpoints: set early ones aside with least_tokens, or rely "
+                "on the hull within the budgets tried"
+            )
 
     def notices(self) -> Iterator[Notice]:
         if np.isfinite(self.trainings.ratio) and not 0.5 <= self.trainings.ratio <= 2:
@@ -491,6 +516,15 @@ class _Report:
         for reason, count in reasons.most_common(4):
             what = "analysis has" if count == 1 else "analyses have"
             yield Notice("analyses-left-out", f"{count} {what} no prescription: {reason}")
+        _, _, last = hull_points(self.trainings)
+        if "hull" in self.plan.approaches and last.mean() > 0.5 and self._several_checkpoints:
+            yield Notice(
+                "hull-ends",
+                f"{int(last.sum())} of {len(last)} points of the hull are the last checkpoints of "
+                "their trainings: longer trainings of smaller models might lie below it, so the "
+                "hull's sizes are pushed up by the lengths that were tried",
+                "train small models longer, or rely on the laws",
+            )
         if self.plan.target > 30 * self.compute.max():
             yield Notice(
                 "extrapolation",
@@ -498,6 +532,15 @@ class _Report:
                 "budget in the table",
                 "intervals do not say whether the laws hold so far out",
             )
+        for approach, times in self.misfits():
+            if times > _POOR_FIT:
+                yield Notice(
+                    "poor-fit",
+                    f"the law {LAWS[approach].text} misses the mean losses by {times:.2g} times "
+                    "their noise between repeated trainings (root mean squares)",
+                    "its form does not hold over all these checkpoints, so its advice, beyond them "
+                    "above all, is doubtful",
+                )
         approach = self.baseline.choices["approach"]
         if approach in self.found.fits:
             seen = self.found.fits[approach].identification()
@@ -512,11 +555,17 @@ class _Report:
                     "shapes may differ in more than width and depth; best shapes are rougher",
                 )
 
-    def aside(self) -> tuple[SetAside, ...]:
-        left_out = self.trainings.left_out
-        if not left_out:
-            return ()
-        return (SetAside("another kind of training than the focus", left_out),)
+    def misfits(self) -> Iterator[tuple[str, float]]:
+        """How far each law lies from the losses, in units of their noise between repeats."""
+        rows = self.trainings.row
+        for approach, fit in self.found.fits.items():
+            prepared = {name: fit.problem.prepared[name] for name in fit.law.inputs}
+            fitted = np.log(fit.predict(prepared))[rows]
+            yield approach, lack_of_fit(fitted - np.log(self.trainings.losses), rows)
+
+    @property
+    def _several_checkpoints(self) -> bool:
+        return bool(np.mean(self.trainings.share >= 1) < 0.5)
 
     def details(self) -> dict[str, Any]:
         best: dict[str, float] | None = None
@@ -532,7 +581,7 @@ class _Report:
         return {
             "target": self.plan.target,
             "compute_range": [float(self.compute.min()), float(self.compute.max())],
-            "hull": [part.tolist() for part in hull_points(self.trainings)],
+            "hull": [part.tolist() for part in hull_points(self.trainings)[:2]],
             "outcome": self.outcome,
             "outcome_label": _LABELS[self.outcome][0],
             "log": self.outcome != "exponent",

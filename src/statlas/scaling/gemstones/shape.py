@@ -10,6 +10,7 @@ from statlas.core.numerics.laws import Law
 from statlas.scaling.gemstones.accounting import FloatArray, ShapeMap
 
 _WIDTHS, _RATIOS, _FINE, _ZOOMS = 19, 13, 5, 9
+_ONE_BLOCK = 1.02  # depths below count as a single block, an end of the search
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class BestShapes:
-    """Best shapes, (n_fits,) each; `inside` says whether the ratio is no end of the search."""
+    """Best shapes, (n_fits,) each; `inside` says whether they lie at no end of the search."""
 
     width: FloatArray
     depth: FloatArray
@@ -78,6 +79,7 @@ def best_shapes(
     cost = _mapped(cost_coefficients, width, depth)
     slack = 1e-6 + 0.02 * np.ptp(ends[1])
     inside = (best[:, 1] > ends[1, 0] + slack) & (best[:, 1] < ends[1, 1] - slack)
+    inside &= depth > _ONE_BLOCK
     return BestShapes(
         width, depth, size_of(width, depth), compute / cost, loss.min(axis=1), inside.astype(float)
     )

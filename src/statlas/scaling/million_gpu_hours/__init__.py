@@ -30,18 +30,20 @@ Departs      The paper plans with single numbers; here utilisation and law are d
              published trainings of `published.TRAININGS` with reported hours, not the paper's
              100e12 of 312e12 operations a second. The default law is the re-analysis of Hoffmann
              et al.'s runs, with the covariance of a bootstrap of our refit; other published laws
-             have no believable error and are taken as exact. Shapes are those nearest to the rule
-             of depth whose size fits within 5 % and whose widths, heads and blocks divide as
-             asked; the authors' last step, timing hundreds of them on the machine, is yours.
-             Their shape (70 blocks of 14,336) is shallower than the rule's 80 blocks of 13,312
-             for that reason. How confirmed: the text of the paper was not at hand beyond its
-             abstract; its numbers (budget, 392e9 and 165e9, 80 blocks, 300 to 400e9 tokens) were
-             taken from its authors' announcement and training notes and agree with each other in
-             this accounting to 2 % (1,161,261 hours are printed where 18 weeks x 384 are
-             1,161,216). Shapes of 28 published models reproduce their stated sizes to 1 % (Gopher
-             and Chinchilla, whose relative positions have weights of their own, to 8 %), BLOOM's
-             to the last weight. Levine et al.'s constants reproduce their printed 95 blocks of
-             30,000 for 1e12 parameters. Peaks are those of data sheets, for dense products.
+             have no believable error and are taken as exact. A table's law is set against the
+             noise between repeated runs, and doubted where it misses them by more than twice
+             that, as in the example. Shapes are those nearest to the rule of depth whose size
+             fits within 5 % and whose widths, heads and blocks divide as asked; the authors' last
+             step, timing hundreds of them on the machine, is yours. Their shape (70 blocks of
+             14,336) is shallower than the rule's 80 blocks of 13,312 for that reason. How
+             confirmed: the text of the paper was not at hand beyond its abstract; its numbers
+             (budget, 392e9 and 165e9, 80 blocks, 300 to 400e9 tokens) were taken from its
+             authors' announcement and training notes and agree with each other in this accounting
+             to 2 % (1,161,261 hours are printed where 18 weeks x 384 are 1,161,216). Shapes of 28
+             published models reproduce their stated sizes to 1 % (Gopher and Chinchilla, whose
+             relative positions have weights of their own, to 8 %), BLOOM's to the last weight.
+             Levine et al.'s constants reproduce their printed 95 blocks of 30,000 for 1e12
+             parameters. Peaks are those of data sheets, for dense products.
 Reference    Le Scao, Wang, Hesslow, Saulnier, Bekman, Bari et al. (2022), What Language Model to
              Train if You Have One Million GPU Hours?, arXiv:2210.15424. Laws: Kaplan et al.
              (2020), arXiv:2001.08361; Hoffmann et al. (2022), arXiv:2203.15556; Besiroglu et al.

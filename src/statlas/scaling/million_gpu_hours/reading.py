@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from statlas.core import AssumptionError, ConvergenceError, InputError, SetAside, Table
 from statlas.core.numerics.laws import CHINCHILLA, Draws, LawFit, Objective, bootstrap, fit_law
+from statlas.core.numerics.laws.misfit import lack_of_fit
 from statlas.core.runs import read_run_sizes, unit_in_name
 
 FloatArray = NDArray[np.float64]
@@ -30,14 +31,17 @@ class TableLaw:
         bootstrap.
     compute
         Operations of the runs, shape (n_runs,).
-    used, how
-        Points fitted, and how the draws were made.
+    misfit
+        How far the law lies from the losses, in units of their noise between repeats; NaN without
+        repeats.
+    how
+        How the draws were made.
     """
 
     fit: LawFit
     draws: Draws
     compute: FloatArray
-    used: int
+    misfit: float
     how: str
 
 
@@ -179,4 +183,7 @@ def fit_table_law(runs: RunsRead, n_draws: int, rng: np.random.Generator) -> Tab
             f"the table's runs determine no law: {error}; add runs, or plan under a published law"
         ) from None
     how = "bootstrap of whole trainings" if whole else "bootstrap of residuals"
-    return TableLaw(fit, draws, runs.compute, len(runs.loss), how)
+    place = np.unique(
+        np.column_stack([runs.parameters, runs.tokens]), axis=0, return_inverse=True
+    )[1].ravel()  # fmt: skip
+    return TableLaw(fit, draws, runs.compute, lack_of_fit(fit.residuals, place), how)

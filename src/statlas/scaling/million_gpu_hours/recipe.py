@@ -79,6 +79,7 @@ assert set(LawName.__args__) < set(LawChoice.__args__)  # type: ignore[attr-defi
 
 # Median and middle 95 % of 6 N D over hours x peak in the 20 published trainings with hours.
 _PUBLISHED_USE = Utilisation(0.32, 0.18, 0.50)
+_POOR_FIT = 2.0  # misfit of the table's law, in units of the noise
 _FAR, _TOO_FAR = 30.0, 1000.0  # budget over the largest run of the table
 
 
@@ -104,7 +105,7 @@ class TrainingPlan(Result):
     example=Example(
         file="corpus_runs.csv",
         about="Small transformers of 6 to 64 channels trained on mixtures of text; the plan is for "
-        "three hours of one processor core.",
+        "half an hour of one processor core.",
         origin="Recorded with torch (BSD-3) on texts of the public domain and free licences; see "
         "examples.",
         options={
@@ -112,7 +113,7 @@ class TrainingPlan(Result):
             "accelerator": "custom",
             "peak_tflops": 0.05,
             "devices": 1,
-            "hours": 3.0,
+            "hours": 0.5,
             "vocabulary_size": 97,
             "context_length": 64,
             "head_width": 8,
@@ -375,7 +376,7 @@ class _Report:
             f"of the peak ({100 * use.low:.3g} to {100 * use.high:.3g} %) are {compute:.3g} FLOP "
             f"({least:.3g} to {most:.3g}); {main.label} then asks for {size:.3g} parameters "
             f"({small:.3g} to {large:.3g}) and {tokens:.3g} tokens ({few:.3g} to {many:.3g}), such "
-            f"as {shape.depth} blocks of width {shape.width:,} with {shape.heads} heads on "
+            f"as a depth of {shape.depth} and a width of {shape.width:,} ({shape.heads} heads) on "
             f"{self.plan.best.tokens:.3g} tokens, which takes {taken:,.4g} hours ({short:,.4g} to "
             f"{long:,.4g})"
         )
@@ -446,6 +447,11 @@ class _Report:
         )  # fmt: skip
         for law in self.plan.laws:
             yield from self._law_values(law, how)
+        if self.table_law is not None and np.isfinite(self.table_law.misfit):
+            yield Value(
+                "misfit of the table's law over the noise", self.table_law.misfit,
+                why_no_interval="a ratio of root mean squares over all rows",
+            )  # fmt: skip
         best = self.plan.best
         yield Value(
             "hours of the plan", *self._interval(best.hours), level, unit="hours", method=by_use
@@ -503,22 +509,31 @@ class _Report:
     def status(self) -> tuple[Status, str]:
         if self.table_law is None:
             return Status.OK, ""
-        fit = self.table_law.fit
-        if not fit.converged:
+        if not self.table_law.fit.converged:
             return Status.NOT_CONVERGED, "the table's law did not converge; remove runs far off"
-        if open_ := fit.identification().undetermined:
-            return Status.ASSUMPTION_DOUBTFUL, (
+        if doubts := list(self._doubts(self.table_law)):
+            return Status.ASSUMPTION_DOUBTFUL, "; ".join(doubts)
+        return Status.OK, ""
+
+    def _doubts(self, law: TableLaw) -> Iterator[str]:
+        """What speaks against the table's law, each with what to do."""
+        if open_ := law.fit.identification().undetermined:
+            yield (
                 f"the table's runs do not determine {', '.join(open_)} of the law "
-                f"{CHINCHILLA.text}; the plan's intervals show what is left; add runs, or compare "
+                f"{CHINCHILLA.text}: the plan's intervals show what is left; add runs, or compare "
                 "with a published law"
             )
-        far = self._beyond
-        if far > _TOO_FAR:
-            return Status.ASSUMPTION_DOUBTFUL, (
-                f"the budget is {far:.3g} times that of the table's largest run: nothing in the "
-                "table shows that its law holds there; plan an intermediate step first"
+        if law.misfit > _POOR_FIT:
+            yield (
+                f"the law misses the table's losses by {law.misfit:.2g} times their noise between "
+                "repeated runs, so its form does not hold over all of them and its plan is "
+                "doubtful: keep to runs nearer to the best sizes and beyond the warm-up"
             )
-        return Status.OK, ""
+        if self._beyond > _TOO_FAR:
+            yield (
+                f"the budget is {self._beyond:.3g} times that of the table's largest run: nothing "
+                "in the table shows that its law holds there; plan an intermediate step first"
+            )
 
     @property
     def _beyond(self) -> float:
