@@ -33,8 +33,13 @@ Departs      Neither the paper's text beyond its abstract nor code of it was at 
              is not known either; ours is the mean distance of predicted from measured error. The
              arctan, logarithmic and algebraic-root forms follow earlier work on data requirements,
              with errors as 1 less score and a free rate in the root.
-             The paper's numbers (37 % less error than a power law, 76 % less over-estimation on
-             16 image sets with deep networks) are beside ours, not ours: see the claims.
+             Measured here on recorded curves of data sets left out, next to the paper's numbers for
+             16 image sets with deep networks: from 5 to 20 examples a class the law errs 14 % less
+             than a plain power law on average over 12 data sets (bootstrap over data sets 1 to
+             24 %; better on 10 of 12), from at most 5 a class 15 % (-3 to 29 %) over 19; the paper
+             has 37 %. In 300 collections of five steps the need was overshot by 13.3 times itself
+             by the power law, 3.1 by the law and 1.1 by the law within its horizon, 64 % less for
+             the bound; the paper has 76 %.
 Reference    Jain, Swaminathan, Favaro, Yang, Ravichandran, Harutyunyan, Achille, Dabeer, Schiele,
              Swaminathan and Soatto (2023), A Meta-Learning Approach to Predicting Performance and
              Data Requirements, CVPR, arXiv:2303.01598.

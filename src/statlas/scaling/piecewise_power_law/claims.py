@@ -11,12 +11,7 @@ import numpy as np
 from statlas.core import Above, Twin, claim
 from statlas.core.learning_curves import LearningCurve
 from statlas.scaling.piecewise_power_law.baselines import fit_power_law, predict_with
-from statlas.scaling.piecewise_power_law.collection import (
-    collect,
-    examples_at,
-    law_planner,
-    power_law_planner,
-)
+from statlas.scaling.piecewise_power_law.collection import collect, law_planner, power_law_planner
 from statlas.scaling.piecewise_power_law.forest import Forecast, forecast, pad, recorded_forest
 from statlas.scaling.piecewise_power_law.law import FloatArray
 
@@ -181,12 +176,12 @@ def bound_covers(rng: np.random.Generator, width: float) -> float:
     return float(middle - width * (middle - low) <= y <= middle + width * (high - middle))
 
 
-def _target_of(case: Case, rng: np.random.Generator) -> float:
-    """An error that the curve reaches between twice the pilot and its end."""
+def _target_of(curve: LearningCurve, end: float, rng: np.random.Generator) -> float:
+    """An error that the curve reaches first somewhere between the pilot's end and its own."""
     share = rng.uniform(0.2, 0.9)
-    lowest = np.minimum.accumulate(case.curve.y)
-    x = case.pilot.x[-1] + share * (case.curve.x[-1] - case.pilot.x[-1])
-    return float(np.exp(np.interp(x, case.curve.x, lowest)))
+    lowest = np.minimum.accumulate(curve.y)
+    x = np.log(end) + share * (curve.x[-1] - np.log(end))
+    return float(np.exp(np.interp(x, curve.x, lowest)))
 
 
 def _collected(
@@ -196,16 +191,15 @@ def _collected(
     forest = recorded_forest(0)
     for _ in range(20):
         (case,) = _draw(rng, 5, 20, 1)
-        target = _target_of(case, rng)
+        # The pilot starts at five a class, in every step.
+        curve = case.curve.between(case.pilot.n[0], np.inf)
+        end = float(case.pilot.n[-1])
+        target = _target_of(curve, end, rng)
         if target < case.pilot.error.min():
             break
     else:
         return 0.0
-    # The pilot starts at five a class, in every step.
-    curve = case.curve.between(case.pilot.n[0], np.inf)
     dataset = curve.labels["dataset"]
-    assert np.isfinite(examples_at(curve, target))
-    end = float(case.pilot.n[-1])
     limited = law_planner(forest, target, dataset, tolerance=tolerance, level=_LEVEL)
     free = power_law_planner(target)
     if against == "law":

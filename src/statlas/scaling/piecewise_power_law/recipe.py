@@ -187,9 +187,9 @@ class ExamplesNeeded(Result):
 
 def _example() -> pd.DataFrame:
     table = pd.read_csv(example_path("learning_curves.csv"))
-    return table[(table["dataset"] == "fashion") & (table["task"] == "all")].drop(
-        columns=["family", "parameters", "repeats", "tested", "n_per_class"]
-    )
+    kept = table[(table["dataset"] == "fashion") & (table["task"] == "all")]
+    kept = kept.drop(columns=["family", "parameters", "repeats", "tested", "n_per_class"])
+    return kept.rename(columns={"n": "examples"}).reset_index(drop=True)
 
 
 @recipe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from statlas.scaling.predictable_scaling.law import (
 )
 
 OBJECTIVE = Objective("log")
-_STARTS = 12
+_STARTS = 6
 # Spare rows that a form needs beyond its parameters, so that its residuals say something.
 _SPARE = 2
 # Forms with less weight than this have no part in the interval of the exponent.
@@ -96,18 +97,17 @@ def fit_form(
     """One form fitted to a curve by weighted least squares of logarithms."""
     held = {"B": guess} if form.guess and guess is not None else None
     largest, smallest = float(curve.error.max()), float(curve.error.min())
-    begin = float(np.sqrt(curve.n[0] * curve.n[-1]))
-    starts = {
-        "B": largest,
-        "E": 0.5 * smallest,
-        "m0": begin,
-        "alpha": 0.5,
-        "A": largest * begin**0.5,
-    }
-    start = [[starts[name] for name in form.law.names]]
+    starts = []
+    # Sizes may be a handful of rows or billions of tokens, so starts are taken from the curve.
+    for share, alpha in itertools.product((0.15, 0.4, 0.7), (0.1, 0.3, 0.6, 1.0)):
+        begin = float(np.exp(curve.x[0] + share * (curve.x[-1] - curve.x[0])))
+        level = float(np.exp(np.interp(np.log(begin), curve.x, curve.y)))
+        values = {"B": largest, "E": 0.5 * smallest, "m0": begin, "alpha": alpha}
+        values["A"] = level * begin**alpha
+        starts.append([values[name] for name in form.law.names])
     return fit_law(
         form.law, {"x": curve.n}, curve.error, OBJECTIVE, weights=weights_of(curve),
-        n_starts=_STARTS, starts=start, fixed=held, rng=rng,
+        n_starts=_STARTS, starts=starts, fixed=held, rng=rng,
     )  # fmt: skip
 
 

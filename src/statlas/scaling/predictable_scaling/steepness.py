@@ -157,7 +157,8 @@ def _best_at(fit: LawFit, values: FloatArray) -> FloatArray:
     tried[:, place] = np.maximum(np.repeat(values, len(factors)), 1e-12)
     if "m0" in law.names:
         tried[:, law.position("m0")] *= np.tile(factors, len(values))
-    coordinates = fit.problem.project(law.to_coordinates(tried))
+    with np.errstate(all="ignore"):  # steep exponents make terms of 0, which the cost rules out
+        coordinates = fit.problem.project(law.to_coordinates(tried))
     coordinates[:, ~fit.free] = fit.coordinates[~fit.free]
     cost = fit.problem.evaluate(coordinates).value.reshape(len(values), len(factors))
     chosen = np.arange(len(values)) * len(factors) + cost.argmin(axis=1)
