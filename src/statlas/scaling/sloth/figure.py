@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 
-def draw_forecasts(axes: Any, chosen: pd.DataFrame, perfect: float, level: float) -> None:
-    """Forecast scores of one family with their intervals."""
+def draw_forecasts(
+    axes: Any, chosen: pd.DataFrame, perfect: float, level: float, column: str
+) -> None:
+    """Forecast scores of one family with their intervals; `column` names and scales the size."""
     from statlas.core.figures import plain_label
 
     place = np.arange(len(chosen))
@@ -20,13 +22,20 @@ def draw_forecasts(axes: Any, chosen: pd.DataFrame, perfect: float, level: float
     axes.set(xlim=(-0.02 * perfect, 1.02 * perfect))
     axes.set_xlabel(f"forecast score, {100 * level:g} % interval")
     first = chosen.iloc[0]
-    axes.set_title(f"{plain_label(first['family'])}, {first['parameters']:.3g} parameters")
+    axes.set_title(
+        f"{plain_label(first['family'])}, {plain_label(column)} {first['parameters']:.4g}"
+    )
 
 
-def draw_held_out(axes: Any, pairs: list[dict[str, Any]], perfect: float, half: float) -> None:
+def draw_held_out(
+    axes: Any, pairs: list[dict[str, Any]], perfect: float, half: float, level: float
+) -> None:
     """Forecasts of held-out larger models against their scores, with the mean margin."""
     ends = np.array([0.0, perfect])
-    axes.fill_between(ends, ends - half, ends + half, color="0.85", linewidth=0)
+    axes.fill_between(
+        ends, ends - half, ends + half, color="0.85", linewidth=0,
+        label=f"{100 * level:g} % margin, mean of benchmarks",
+    )  # fmt: skip
     axes.plot(ends, ends, color="0.5", linewidth=0.8)
     axes.plot(
         [pair["score"] for pair in pairs], [pair["forecast"] for pair in pairs], "o", color="C0",
@@ -35,6 +44,7 @@ def draw_held_out(axes: Any, pairs: list[dict[str, Any]], perfect: float, half: 
     axes.set(xlim=(-0.02 * perfect, 1.02 * perfect), ylim=(-0.02 * perfect, 1.02 * perfect))
     axes.set(xlabel="score", ylabel="forecast from the smallest member")
     axes.set_title("Families held out")
+    axes.legend(fontsize=8, loc="upper left")
 
 
 def draw_loadings(axes: Any, details: dict[str, Any]) -> None:

@@ -66,8 +66,9 @@ class SkillForecast(Result):
         details = self.details
         chosen = self.table[self.table["family"] == details["shown"]]
         figure.set_size_inches(13.5, max(4.2, 1.6 + 0.26 * len(chosen)))
-        draw_forecasts(left, chosen, details["perfect"], self.options["level"])
-        draw_held_out(middle, details["held_out"], details["perfect"], details["mean_margin"])
+        perfect, level = details["perfect"], self.options["level"]
+        draw_forecasts(left, chosen, perfect, level, str(self.columns["parameters"]))
+        draw_held_out(middle, details["held_out"], perfect, details["mean_margin"], level)
         draw_loadings(right, details)
 
 
@@ -192,7 +193,7 @@ def forecast_scores(
     doubts, notices = find_doubts(named, law, values, axes, half_axes)
     shown = wanted[0] if target_family else _of_largest(named)
     return SkillForecast(
-        headline=_headline(values, level),
+        headline=_headline(values, level, table if target_family else None),
         table=table,
         values=tuple(values.values()),
         details={
@@ -319,24 +320,40 @@ def _values(named: Named, held: HeldOut, level: float, perfect: float) -> dict[s
     return values
 
 
-def _headline(values: dict[str, Value], level: float) -> str:
+def _headline(values: dict[str, Value], level: float, one: pd.DataFrame | None) -> str:
+    """Errors of each kind, after the first forecasts where a single family is asked for."""
+
     def said(kind: Kind) -> str:
         value = values[f"error {kind}"]
         return f"{value.estimate:.3g} ({value.low:.3g} to {value.high:.3g})"
 
-    one, new = said("one member"), said("none")
-    text = (
+    start = "" if one is None else _first_forecasts(one, level)
+    text = start + (
         f"Larger models of a family are forecast from its smallest one with a mean absolute error "
-        f"of {one} ({100 * level:g} % interval), of a new family with {new}"
+        f"of {said('one member')}, of a new family with {said('none')}"
     )
     if values["error all smaller"].estimate is not None:
-        text += (
-            f", and the largest size of a family from all smaller ones with {said('all smaller')}"
-        )
+        text += f", the largest size of a family from all smaller ones with {said('all smaller')}"
     cover = values["coverage one member"].estimate
     if cover is not None:
-        text += f"; intervals for held-out families cover {100 * cover:.0f} % of their scores"
+        text += (
+            f"; intervals of {100 * level:g} % cover {100 * cover:.0f} % of the scores of larger "
+            "models of families that were held out"
+        )
     return text + "."
+
+
+def _first_forecasts(table: pd.DataFrame, level: float) -> str:
+    first = table.iloc[0]
+    scores = ", ".join(
+        f"{row.benchmark} {row.prediction:.3g} ({row.low:.3g} to {row.high:.3g})"
+        for row in table.head(3).itertuples()
+    )
+    more = f" and {len(table) - 3} more in the table" if len(table) > 3 else ""
+    return (
+        f"{first['family']} at size {first['parameters']:.4g} is forecast at {scores}{more} "
+        f"({100 * level:g} % intervals). "
+    )
 
 
 def _pairs(
