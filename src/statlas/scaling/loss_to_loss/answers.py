@@ -30,6 +30,7 @@ OffsetsChoice = Literal["auto", "laws", "first-law", "fitted"]
 
 _BEYOND = 10.0  # the default target's compute, in that of the dearest run
 _LOOSE = 0.6  # width of kappa's interval from which it counts as not determined
+_NOTHING = 0.01  # of the lowest loss, below which an irreducible loss counts as 0
 _WEAK = 0.8  # R squared below which the two losses do not go together
 
 
@@ -210,4 +211,14 @@ def _doubts(relation: Relation, draws: Draws) -> tuple[str, ...]:
         found.append(f"{relation.below} pairs lie at or below an irreducible loss")
     if relation.fit is not None and "E0" in relation.fit.identification().undetermined:
         found.append("the pairs do not determine E0")
+    gone = [
+        name
+        for name, lowest in (
+            ("E0", relation.pairs.first.min()),
+            ("E1", relation.pairs.second.min()),
+        )
+        if relation.parameters[name] < _NOTHING * lowest
+    ]
+    if gone:
+        found.append(f"{' and '.join(gone)} came out as 0, so no irreducible loss is in sight")
     return tuple(found)

@@ -115,7 +115,7 @@ def relation_law(first: ArrayLike, second: ArrayLike) -> Law:
     for parameter in SHIFTED_POWER_LAW.parameters:
         if parameter.name in lowest:
             top = lowest[parameter.name] * (1 - 1e-6)
-            parameter = replace(parameter, start=(0.1 * top, 0.95 * top), domain=(1e-6, top))
+            parameter = replace(parameter, start=(0.1 * top, 0.95 * top), domain=(1e-4 * top, top))
         parameters.append(parameter)
     return replace(SHIFTED_POWER_LAW, parameters=tuple(parameters))
 

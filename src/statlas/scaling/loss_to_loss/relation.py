@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from statlas.core import ConvergenceError, InputError
 from statlas.core.numerics.laws import LawFit, fit_law
 from statlas.core.numerics.laws.minimise import minimise
-from statlas.core.numerics.laws.uncertainty import refit
 from statlas.scaling.loss_to_loss.laws import (
     SQUARES,
     FloatArray,
@@ -164,7 +163,7 @@ def _solve_linear(
     centred = power - power.mean(axis=1, keepdims=True)
     second = pairs.second - pairs.second.mean()
     k = np.maximum(centred @ second / np.einsum("fr,fr->f", centred, centred), 1e-9)
-    e1 = np.clip(pairs.second.mean() - k * power.mean(axis=1), 2e-6, top)
+    e1 = np.clip(pairs.second.mean() - k * power.mean(axis=1), 1.001e-4 * top, top)
     squares = np.einsum("fr,fr->f", power, power)
     k = np.maximum(np.einsum("fr,fr->f", power, pairs.second - e1[:, None]) / squares, 1e-9)
     errors = np.sum((k[:, None] * power + e1[:, None] - pairs.second) ** 2, axis=1)
@@ -205,9 +204,10 @@ def draw_units(units: IntArray, n_draws: int, rng: int | np.random.Generator = 0
 def redraw_law(fit: LawFit, weights: FloatArray) -> FloatArray:
     """Parameters of a law refitted with each row of weights, NaN where that gave nothing."""
     samples = replace(fit.problem, weights=fit.problem.weights * weights)
-    coordinates, _ = refit(samples, fit, len(weights))
-    natural = fit.law.to_natural(coordinates)
-    natural[~np.isfinite(samples.evaluate(coordinates).value)] = np.nan
+    starts = np.repeat(fit.coordinates[None], len(weights), axis=0)
+    minimum = minimise(samples, starts, fit.free, scouting=4, tolerance=1e-9)
+    natural = fit.law.to_natural(minimum.coordinates)
+    natural[~np.isfinite(minimum.value)] = np.nan
     return natural
 
 

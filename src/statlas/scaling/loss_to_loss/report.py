@@ -36,8 +36,10 @@ def status_of(answers: list[Answer], offsets: Offsets) -> tuple[Status, str]:
         return Status.OK, ""
     names = ", ".join(answer.asked.second.name for answer in unsure[:_NAMED])
     remedy = (
-        "take the offsets from laws (offsets='laws')" if offsets == "fitted" else
-        "add pairs over a wider range of losses"
+        "take the offsets from laws (offsets='laws')"
+        if offsets == "fitted"
+        else "add pairs over a wider range of losses and larger runs; within the losses seen the "
+        "relation still interpolates"
     )  # fmt: skip
     return Status.ASSUMPTION_DOUBTFUL, f"for {names}: {unsure[0].doubts[0]}; {remedy}"
 

@@ -137,11 +137,13 @@ def carry_across(
     second: Runs,
     few: int,
     laws: Laws,
+    methods: tuple[str, ...] = TRANSLATIONS,
 ) -> Translated | None:
     """Carry the first set's law to the second by a few pairs, and try it on the second's others.
 
     The relation takes E0 from the first set's law and fits E1, as the paper does with few pairs.
-    `laws` fits the laws. None where the second set has fewer runs than twice the pairs asked for.
+    `laws` fits the laws; of `methods` those that are named are tried besides the carried one. None
+    where the second set has fewer runs than twice the pairs asked for.
     """
     if second.n_runs < 2 * few or pairs.n_pairs < few:
         return None
@@ -164,7 +166,7 @@ def carry_across(
         np.zeros(chosen.n_pairs, dtype=np.int64),
     )  # fmt: skip
     for name, runs in (("law from few", few_runs), ("law from all", second)):
-        fit = laws.of(runs)
+        fit = laws.of(runs) if name in methods else None
         if fit is not None:
             by_method[name] = fit.predict(targets)
     return Translated(chosen, rest, by_method)

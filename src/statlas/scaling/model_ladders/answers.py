@@ -82,7 +82,7 @@ def answer_task(
     at = forecast(chain, target[0], target[1], n_draws=draws, resample=resample, rng=rng)
     try:
         test = backtest(
-            task.ladder, held_out, rules, level=level, n_draws=min(draws, 100), resample=resample,
+            task.ladder, held_out, rules, level=level, n_draws=min(draws, 40), resample=resample,
             rng=rng,
         )  # fmt: skip
     except InputError:

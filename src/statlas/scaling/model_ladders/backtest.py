@@ -16,7 +16,7 @@ from statlas.core.numerics.laws import (
     Objective,
     fit_law,
 )
-from statlas.core.numerics.laws.uncertainty import percentile_interval, refit
+from statlas.core.numerics.laws.uncertainty import percentile_interval
 from statlas.scaling.model_ladders.chain import (
     HUBER,
     BoolArray,
@@ -26,6 +26,7 @@ from statlas.scaling.model_ladders.chain import (
     Resample,
     fit_chain,
     forecast,
+    refit,
 )
 from statlas.scaling.model_ladders.laws import ONE_STEP_POWER, ONE_STEP_SIGMOID, FloatArray
 
@@ -315,7 +316,7 @@ def influence(chain: Chain, size: float, tokens: float, by: FloatArray) -> dict[
     pairs = kept
     if chain.accuracy.anchored:
         pairs = np.column_stack([kept, np.ones(len(kept))])
-    coordinates, _ = refit(
+    coordinates = refit(
         replace(first, weights=first.weights * kept[:, ladder.final]), chain.loss, len(kept)
     )
     natural, fine = chain.accuracy.refit(replace(second, weights=second.weights * pairs), len(kept))

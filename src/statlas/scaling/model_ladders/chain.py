@@ -13,8 +13,8 @@ from scipy.special import expit
 
 from statlas.core import InputError
 from statlas.core.numerics.laws import CHINCHILLA, Law, LawFit, Objective, fit_law
+from statlas.core.numerics.laws.minimise import minimise
 from statlas.core.numerics.laws.problem import Problem
-from statlas.core.numerics.laws.uncertainty import refit
 from statlas.scaling.model_ladders.laws import FloatArray, sigmoid_law
 
 IntArray = NDArray[np.int64]
@@ -64,6 +64,16 @@ class Ladder:
     def finals(self) -> Ladder:
         """The rows of step 1."""
         return self.where(self.final)
+
+
+def refit(samples: Problem, fit: LawFit, n_samples: int) -> FloatArray:
+    """Coordinates of each sample's optimum, from that of the data; what the two steps draw with.
+
+    Other optima of the data's fit lie along a flat valley here, and starting there too gives the
+    same to 2e-6 of the objective.
+    """
+    starts = np.repeat(fit.coordinates[None], n_samples, axis=0)
+    return minimise(samples, starts, fit.free, scouting=4, tolerance=1e-9).coordinates
 
 
 # --- step 1 ---------------------------------------------------------------------------------------
@@ -151,15 +161,24 @@ class AccuracyLink:
     def refit(self, samples: Problem, n_samples: int) -> tuple[FloatArray, BoolArray]:
         """Parameters (natural units) of each sample, and whether they are usable.
 
-        A refit with b above the perfect score is done again with b held there. Refits that crept
-        along a flat valley to the last step allowed are kept.
+        Refits with b above the perfect score are done again with b held there, and those with b
+        held that would rather have it lower with b free. Refits that crept along a flat valley to
+        the last step allowed are kept.
         """
-        law = self.free.law
-        coordinates, _ = refit(samples, self.free, n_samples)
-        above = coordinates[:, law.position("b")] > self.perfect
-        if above.any():
-            places = np.flatnonzero(above)
-            coordinates[above], _ = refit(samples.of_fits(places), self.capped, len(places))
+        law, place = self.free.law, self.free.law.position("b")
+        first, second = (
+            (self.fit, self.free) if self.fit is not self.free else (self.free, self.capped)
+        )
+        coordinates = refit(samples, first, n_samples)
+        if first is self.free:
+            wrong = coordinates[:, place] > self.perfect
+        else:  # held at the top; free where the squares fall as b falls
+            wrong = samples.evaluate(coordinates).gradient[:, place] > 0
+        if wrong.any() and second is not first:
+            places = np.flatnonzero(wrong)
+            again = refit(samples.of_fits(places), second, len(places))
+            inside = again[:, place] <= self.perfect
+            coordinates[places[inside]] = again[inside]
         return law.to_natural(coordinates), np.isfinite(samples.evaluate(coordinates).value)
 
 
@@ -337,7 +356,7 @@ def forecast(
     natural_loss, fine = _repeated(chain.loss, n_draws), np.ones(n_draws, dtype=bool)
     natural_accuracy = _repeated(chain.accuracy.fit, n_draws)
     if steps != "accuracy":
-        coordinates, _ = refit(first, chain.loss, n_draws)
+        coordinates = refit(first, chain.loss, n_draws)
         natural_loss = CHINCHILLA.to_natural(coordinates)
         fine = np.isfinite(first.evaluate(coordinates).value)
     if steps != "loss":

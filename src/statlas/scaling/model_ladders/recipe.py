@@ -75,7 +75,7 @@ class LadderForecast(Result):
         about="Small transformers of 18 shapes trained on a mix of four corpora, three times each, "
         "with the loss and accuracy on three multiple-choice tasks at 7 lengths.",
         origin="Recorded with torch (BSD-3); see examples for the corpora.",
-        options={"focus": "mix"},
+        options={"focus": "mix", "draws": 100},
     ),
 )
 def ladder_forecast(
