@@ -15,7 +15,7 @@ help:
 	@echo "make claims     measure all claims and write the ledger that statlas ships"
 	@echo "make bench      head-to-heads against peers"
 	@echo "make docs       pages and gallery in docs/site"
-	@echo "make facts      the options that 'statlas show' prints, from the recipes' signatures"
+	@echo "make facts      what follows from the catalogue: the options of 'statlas show', the list in the README"
 	@echo "make new-paper ID=...   module, test and docs stub of a planned paper"
 
 # The base install: enough to find, run and check.
