@@ -322,8 +322,7 @@ def _headline(answer: _Answer, plan: _Plan, score: bool, perfect: float) -> str:
     what = f"{'a score' if score else 'an error'} of {shown:.3g}"
     now = perfect - float(pilot.error[-1]) if score else float(pilot.error[-1])
     have = f"it has {_count(float(pilot.n[-1]))} at {now:.3g}"
-    name = answer.curve.name[:60]
-    name = name[0].upper() + name[1:]
+    name = f"The curve {answer.curve.name[:60]!r}" if answer.curve.labels else "The curve"
     if answer.target >= pilot.error.min():
         return f"{name} has reached {what} with {_count(need.examples)} training examples."
     if np.isfinite(need.examples):
