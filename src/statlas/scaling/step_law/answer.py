@@ -183,7 +183,7 @@ def values_of(found: Findings) -> Iterator[Value]:
         law, advised = found.laws[axis], found.at_target(axis)
         if law is None or advised is None:
             continue
-        how = f"{law.inside} cells, {law.bounded} bounds"
+        how = f"{law.inside} cells" + (f", {law.bounded} more as bounds" if law.bounded else "")
         yield Value(
             f"{name} at target", *advised, found.level, unit=UNITS[axis], method=how,
             why_no_interval=none,
