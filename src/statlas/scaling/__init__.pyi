@@ -1,10 +1,13 @@
 from .bigbench_predict import predict_scores as predict_scores
 from .datadecide import choose_corpus as choose_corpus
 from .effective_tokens import token_worth as token_worth
+from .farseer import loss_surface as loss_surface
 from .gemstones import width_depth_multiverse as width_depth_multiverse
 from .kaplan_chinchilla import compute_optimal_exponent as compute_optimal_exponent
+from .loss_to_loss import loss_relations as loss_relations
 from .million_gpu_hours import plan_training as plan_training
 from .model_collapse import collapse_curve as collapse_curve
+from .model_ladders import ladder_forecast as ladder_forecast
 from .observational import forecast_downstream as forecast_downstream
 from .piecewise_power_law import examples_needed as examples_needed
 from .predictable_scaling import learning_curve_regions as learning_curve_regions

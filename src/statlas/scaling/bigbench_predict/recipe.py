@@ -27,7 +27,7 @@ from statlas.core import (
     Wide,
     recipe,
 )
-from statlas.core.runs import COMPUTE, PARAMETERS, TOKENS
+from statlas.core.runs import COMPUTE, NAMED_SIZES, NAMED_TOKENS, PARAMETERS, TOKENS
 from statlas.scaling.bigbench_predict.evaluation import (
     hold_out,
     predict_cells,
@@ -204,11 +204,9 @@ def predict_scores(
                 optional=True,
                 gaps=True,
                 help="weights of the model, or another measure of its size",
-                aliases=(*PARAMETERS.aliases, "total_params", "Model Size (B)", "#Params (B)"),
+                aliases=(*PARAMETERS.aliases, "total_params", *NAMED_SIZES),
             ),
-            tokens=replace(
-                TOKENS, gaps=True, aliases=(*TOKENS.aliases, "Pretraining Data Size (T)")
-            ),
+            tokens=replace(TOKENS, gaps=True, aliases=(*TOKENS.aliases, *NAMED_TOKENS)),
             compute=replace(COMPUTE, gaps=True, aliases=(*COMPUTE.aliases, "FLOPs (1E21)")),
             shots=Number(
                 ge=0,
