@@ -64,7 +64,7 @@ def _planted(rng: np.random.Generator) -> tuple[Runs, Runs]:
     subject="shifted",
     twin=Twin("a straight line without offsets", "line"),
     quick=12,
-    full=800,
+    full=400,
     kind="proportion",
 )
 def carried_coverage(rng: np.random.Generator, kind: str) -> float:
@@ -154,7 +154,7 @@ def _wrongly_paired(pairs: Pairs) -> Pairs:
     subject=False,
     twin=Twin("small models paired with large ones", True),
     quick=8,
-    full=150,
+    full=100,
 )
 def few_points(rng: np.random.Generator, wrongly: bool) -> float:
     """Difference of errors for one drawn pair of recipes."""
@@ -176,7 +176,7 @@ def few_points(rng: np.random.Generator, wrongly: bool) -> float:
     subject="loss to loss",
     twin=Twin("the first loss taken for the second", "identity"),
     quick=8,
-    full=150,
+    full=100,
 )
 def twenty_times(rng: np.random.Generator, method: str) -> float:
     """Error for one drawn pair of recipes."""
@@ -196,7 +196,7 @@ def twenty_times(rng: np.random.Generator, method: str) -> float:
     subject="loss to loss",
     twin=Twin("a law of the second set's compute alone", "law of compute"),
     quick=8,
-    full=150,
+    full=100,
 )
 def against_own_law(rng: np.random.Generator, method: str) -> float:
     """Difference of errors for one drawn pair of recipes."""
@@ -213,7 +213,7 @@ def against_own_law(rng: np.random.Generator, method: str) -> float:
     subject=False,
     twin=Twin("small models paired with large ones", True),
     quick=8,
-    full=150,
+    full=100,
 )
 def train_to_test(rng: np.random.Generator, wrongly: bool) -> float:
     """R squared for a drawn recipe and corpus."""

@@ -102,8 +102,9 @@ def answer_task(
 def doubts(chain: Chain) -> tuple[str, ...]:
     """Why step 2 of a task is not to be relied on; empty where nothing speaks against it."""
     ladder, link = chain.ladder, chain.accuracy.fit
-    rank = spearmanr(ladder.loss, ladder.accuracy).statistic
-    a = link.parameters["a"]
+    a, rank = link.parameters["a"], 0.0
+    if np.ptp(ladder.accuracy) > 0:
+        rank = float(spearmanr(ladder.loss, ladder.accuracy).statistic)
     if not rank < _LOWEST_CORRELATION or a > -1e-3:
         return ("accuracy does not fall as the task loss rises",)
     found = []

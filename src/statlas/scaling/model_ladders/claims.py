@@ -63,7 +63,7 @@ def _planted(rng: np.random.Generator) -> Ladder:
     subject="both",
     twin=Twin("the errors of step 2 alone", "accuracy"),
     quick=8,
-    full=800,
+    full=400,
     kind="proportion",
 )
 def chained_coverage(rng: np.random.Generator, steps: str) -> float:
@@ -84,7 +84,7 @@ def chained_coverage(rng: np.random.Generator, steps: str) -> float:
     subject="two steps",
     twin=Twin("a power law of the accuracy, in one step", "one-step power law"),
     quick=8,
-    full=300,
+    full=150,
 )
 def planted_error(rng: np.random.Generator, method: str) -> float:
     """Error of one ladder's forecast."""

@@ -56,8 +56,9 @@ def headline_of(
     parts = []
     for answer in answers[:_NAMED]:
         low, high = answer.interval(level)
+        score = f"{perfect * answer.at.accuracy[0]:.3g}"
         parts.append(
-            f"{_short(answer.task.name)} {perfect * answer.at.accuracy[0]:.3g} "
+            f"{_short(answer.task.name)} {'not determined' if answer.doubts else score} "
             f"({perfect * low:.3g} to {perfect * high:.3g})"
         )
     more = f" and {len(answers) - _NAMED} more" if len(answers) > _NAMED else ""
