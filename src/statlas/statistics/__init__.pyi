@@ -1,0 +1,1 @@
+from .flexible_survival import survival_model as survival_model
