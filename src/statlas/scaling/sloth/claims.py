@@ -107,7 +107,7 @@ def _log_error_ratio(asked: ModelScores, one: FloatArray, other: FloatArray) -> 
     expect=Below(-0.2),
     subject=skill_law_forecast,
     twin=Twin("families shuffled over the models of the fit", shuffled_families_forecast),
-    quick=10,
+    quick=8,
     full=80,
 )
 def beats_family_laws(rng: Generator, forecast: Forecast) -> float:
@@ -216,7 +216,7 @@ def missing_scores_modelled(rng: Generator, keep: bool) -> float:
     expect=Above(0.92),
     subject=0.95,
     twin=Twin("intervals of half that level", 0.475),
-    quick=16,
+    quick=12,
     full=160,
 )
 def intervals_cover_families(rng: Generator, level: float) -> float:

@@ -198,15 +198,14 @@ def _lengthened(
     Huber's bound makes steps short where most residuals are beyond its threshold; without this
     the last per mille takes a hundred steps.
     """
+    best = trial
     for doubling in range(1, 6):
         longer = _beyond(law, trial, 2.0**doubling)
         new = problem.objective(longer)
         if not new < value:
             break
         best, value = longer, new
-    else:
-        doubling += 1
-    return (trial if doubling == 1 else best), value
+    return best, value
 
 
 def _beyond(law: SkillLaw, trial: SkillLaw, times: float) -> SkillLaw:
