@@ -72,7 +72,6 @@ def answer_task(
     rules: Rules,
     target: Target,
     held_out: float,
-    level: float,
     draws: int,
     resample: Resample,
     rng: np.random.Generator,
@@ -82,7 +81,7 @@ def answer_task(
     at = forecast(chain, target[0], target[1], n_draws=draws, resample=resample, rng=rng)
     try:
         test = backtest(
-            task.ladder, held_out, rules, level=level, n_draws=min(draws, 40), resample=resample,
+            task.ladder, held_out, rules, n_draws=min(draws, 40), resample=resample,
             rng=rng,
         )  # fmt: skip
     except InputError:

@@ -154,8 +154,8 @@ class Backtest:
         Task loss by step 1.
     accuracy_given_loss
         Accuracy by step 2 from the measured task loss: the error of the second step alone.
-    coverage
-        Share of single held-out runs within the interval for one run.
+    coverage, n_runs
+        Share of single held-out runs within the interval for one run, and how many there are.
     """
 
     below: Ladder
@@ -168,6 +168,7 @@ class Backtest:
     loss_forecast: FloatArray
     accuracy_given_loss: FloatArray
     coverage: float
+    n_runs: int
 
     def error(self, method: str) -> float:
         """Mean absolute error of the accuracy."""
@@ -278,6 +279,7 @@ def backtest(
         loss_forecast=chain.loss.predict({"N": cells.size, "D": cells.tokens}),
         accuracy_given_loss=chain.accuracy.predict(cells.loss),
         coverage=float(np.mean((low <= above.accuracy) & (above.accuracy <= high))),
+        n_runs=above.n_rows,
     )
 
 

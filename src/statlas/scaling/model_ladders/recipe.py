@@ -204,9 +204,7 @@ def ladder_forecast(
     answers, left_out = [], []
     for task in track(read.tasks, "fitting tasks"):
         try:
-            answers.append(
-                answer_task(task, rules, target, held_out, level, draws, resample, generator)
-            )
+            answers.append(answer_task(task, rules, target, held_out, draws, resample, generator))
         except InputError as error:
             left_out.append((task.name, error))
     if not answers:
