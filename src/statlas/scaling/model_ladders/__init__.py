@@ -40,7 +40,7 @@ Departs      Forms, bounds, weights, the added point and the rows of each step a
              claims fail. There losses stay near those of letter statistics and then drop, sooner in
              larger models; an additive step 1 cannot hold that and misses the task losses of dearer
              runs by 7 %, while step 2 given the measured loss errs by less than 2 points. Noise,
-             mostly that of 400 questions, is alike in all tasks, and does not mark the harder ones.
+             mostly that of 320 questions, is alike in all tasks, and does not mark the harder ones.
 Reference    Bhagia, Liu, Wettig, Heineman, Tafjord, Jha et al. (2024), Establishing Task Scaling
              Laws via Compute-Efficient Model Ladders, arXiv:2412.04403, and its code and runs
              (github.com/allenai/OLMo-ladder). Bootstrap weights: Webb (2023), Can. J. Econ. 56:839.
