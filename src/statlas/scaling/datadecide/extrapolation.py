@@ -285,10 +285,7 @@ def extrapolate_all(ladder: Ladder) -> Iterator[Extrapolated]:
         last = ladder.last_checkpoints(scales)
         losses: dict[str, FloatArray | None] = {}
         for variant in variants:
-            try:
-                predicted = _extrapolate(ladder, scales, variant, losses)
-            except np.linalg.LinAlgError:  # runs that leave the law's matrix singular
-                continue
+            predicted = _extrapolate(ladder, scales, variant, losses)
             if predicted is not None:
                 yield Extrapolated(
                     variant.name, len(last), float(ladder.compute[last].sum()),

@@ -20,6 +20,7 @@ BoolArray = NDArray[np.bool_]
 
 _DECREASE, _CURVATURE = 1e-4, 0.9  # of the weak Wolfe conditions
 _TRIALS = 30  # points on a line before it is given up
+_LEAST_DAMPING = 1e-12  # with less, a singular matrix could not be solved
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def levenberg_marquardt(
         better = point.value < value
         here[better], value[better] = trial[better], point.value[better]
         gradient[better], matrix[better] = point.gradient[better], point.matrix[better]
-        damping = np.where(better, 0.1 * damping, 10 * damping)
+        damping = np.where(better, np.maximum(0.1 * damping, _LEAST_DAMPING), 10 * damping)
     return here
 
 
