@@ -128,7 +128,7 @@ def _late_hazard(times: Times, x: FloatArray, family: Any) -> tuple[float, float
     subject=partial(_late_hazard, family="apgw"),
     twin=Twin("a Weibull model", partial(_late_hazard, family="weibull")),
     quick=40,
-    full=1_500,
+    full=700,
     kind="proportion",
 )
 def selects_the_baseline(rng: np.random.Generator, interval: Interval) -> float:
@@ -161,7 +161,7 @@ def _gains(times: Times, x: FloatArray, where: int) -> bool:
     subject=0.0,
     twin=Twin("survival curves that cross", 0.8),
     quick=24,
-    full=800,
+    full=700,
     kind="proportion",
 )
 def one_scale_suffices(rng: np.random.Generator, power: float) -> float:
@@ -178,7 +178,7 @@ def one_scale_suffices(rng: np.random.Generator, power: float) -> float:
     subject=0.6,
     twin=Twin("a covariate that scales time only", 0.0),
     quick=24,
-    full=600,
+    full=300,
     kind="proportion",
 )
 def power_finds_crossing(rng: np.random.Generator, power: float) -> float:
@@ -209,7 +209,7 @@ def _by_the_last_survivors(times: Times, x: FloatArray) -> tuple[float, float]:
     subject=_by_the_limit,
     twin=Twin("survival at the end of follow-up in its place", _by_the_last_survivors),
     quick=40,
-    full=1_500,
+    full=700,
     kind="proportion",
 )
 def covers_the_cured_share(rng: np.random.Generator, interval: Interval) -> float:
@@ -235,7 +235,7 @@ def _median_without_entry(times: Times, x: FloatArray) -> tuple[float, float]:
     subject=_median,
     twin=Twin("late entry ignored", _median_without_entry),
     quick=40,
-    full=1_200,
+    full=700,
     kind="proportion",
 )
 def covers_the_median_after_late_entry(rng: np.random.Generator, interval: Interval) -> float:

@@ -37,6 +37,11 @@ class Covariates:
     steps: FloatArray
     factors: dict[str, Factor]
 
+    @classmethod
+    def none(cls, n_rows: int) -> Covariates:
+        """No covariate at all."""
+        return cls(np.zeros((n_rows, 0)), [], [], np.zeros(0), {})
+
     def columns_of(self, name: str) -> list[int]:
         """Matrix columns that come from a column of the table."""
         return [place for place, own in enumerate(self.of) if own == name]

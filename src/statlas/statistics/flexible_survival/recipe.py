@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Model = Literal["aft", "ph", "both"]
+Model = Literal["aft", "ph", "both", "none"]
 
 _CURVE, _GROUPS = 80, 4  # points of a curve, groups in the figure
 _AVERAGED = 200  # rows over which a curve is averaged, about
@@ -61,6 +61,9 @@ _WORDS = {
 _EFFECT = {
     "phi": "time ratio", "lambda": "hazard ratio", "gamma": "power ratio",
     "kappa": "ratio of kappa + 1",
+}  # fmt: skip
+_ACTS = {
+    "phi": "times", "lambda": "the hazard", "gamma": "the power of time", "kappa": "kappa + 1",
 }  # fmt: skip
 _DELTA = "delta method, observed information"
 
@@ -187,7 +190,7 @@ def survival_model(
     ],
     *,
     model: Annotated[
-        Model, Option(help="covariates scale time (aft), the hazard (ph), or both")
+        Model, Option(help="covariates scale time (aft), the hazard (ph), both, or none of these")
     ] = "aft",
     family: Annotated[Family, Option(help="the whole family (apgw) or a special case of it")] = (
         "apgw"
@@ -226,7 +229,9 @@ def survival_model(
     >>> result.table["parameter"].tolist()[:2]
     ['phi (time scale)', 'phi (time scale)']
     """
-    known, covariates = read_times(times), read_covariates(times)
+    known = read_times(times)
+    unused = model == "none" and not (power or shape or group)
+    covariates = Covariates.none(times.n_rows) if unused else read_covariates(times)
     _check_names(group, covariates)
     design = design_of(model, power, shape, family, covariates)
     _check_size(known, design)
@@ -446,14 +451,7 @@ def _headline(
     parts = []
     percent = f"{100 * level:g} % interval "
     if main is not None:
-        rows = table[table["step"].notna() & table["covariate"].map(lambda c: _is_of(c, main))]
-        row = rows.sort_values("p_value", kind="stable").iloc[0]
-        name = row["parameter"].split()[0]
-        what = {"phi": "times", "lambda": "the hazard", "gamma": "the power of time",
-                "kappa": "kappa + 1"}[name]  # fmt: skip
-        step = "" if row["step"] == 1 else f", {row['step']:.3g} (a standard deviation) more,"
-        parts.append(f"{row['covariate'][:60]}{step} multiplies {what} by {row['effect_size']:.3g}"
-                     f"{_between(row['effect_low'], row['effect_high'], percent)}")  # fmt: skip
+        parts.append(_effect_text(table, main, percent))
         percent = ""
     median = next(v for v in values if v.name == "median time")
     if median.estimate is None:
@@ -466,6 +464,19 @@ def _headline(
     parts.append(_shape_text(fit, values, comparison))
     text = "; ".join(filter(None, parts)) + "."
     return text[0].upper() + text[1:] if main is None else text
+
+
+def _effect_text(table: pd.DataFrame, main: str, percent: str) -> str:
+    """What the main covariate (its clearest label) does, on each parameter that it acts on."""
+    rows = table[table["step"].notna() & table["covariate"].map(lambda c: _is_of(c, main))]
+    first = rows.sort_values("p_value", kind="stable").iloc[0]
+    acts = []
+    for row in rows[rows["covariate"] == first["covariate"]].to_dict("records"):
+        acts.append(f"{_ACTS[row['parameter'].split()[0]]} by {row['effect_size']:.3g}"
+                    f"{_between(row['effect_low'], row['effect_high'], percent)}")  # fmt: skip
+        percent = ""
+    step = "" if first["step"] == 1 else f", {first['step']:.3g} (a standard deviation) more,"
+    return f"{first['covariate'][:60]}{step} multiplies {' and '.join(acts)}"
 
 
 def _is_of(covariate: str, main: str) -> bool:
@@ -489,7 +500,7 @@ def _shape_text(fit: Fit, values: list[Value], comparison: pd.DataFrame) -> str:
         kept = [
             p for p, n in zip(plain, ("weibull", "log-logistic"), strict=True) if tests[n] > 0.05
         ]
-        text.append(f"{' and '.join(kept)} fit as well" if kept
+        text.append(f"{' and '.join(kept)} fit{'s' * (len(kept) == 1)} as well" if kept
                     else f"{' and '.join(plain)} are ruled out")  # fmt: skip
     share = [v for v in values if v.name == "share that never has the event" and v.estimate]
     if share:
