@@ -32,8 +32,8 @@ Departs      Staged: pairs may have different lambda, of 1.35 and more (then A_N
              candidate it is dropped, and said so.
              Joint: not in the paper, which found regression of all at once to end at ten times
              the error of its stages after 30,000 starts. That is not so here: with analytic
-             derivatives 16 random starts end below the stages' error, in the printed constants as
-             in the centred ones, in which all refined starts end at one optimum.
+             derivatives 16 random starts nearly always end below the stages' error even in the
+             printed constants, and in the centred ones all refined starts end at one optimum.
              Eq. (3) does not contain Chinchilla's law: its data term does (no tilts), its term of
              size does not, as E + A N^-alpha is no stretched exponential. With size_term="power"
              (a form that the paper tried, Table 3) it does, exactly, and the joint fit starts from
@@ -44,8 +44,8 @@ Departs      Staged: pairs may have different lambda, of 1.35 and more (then A_N
              between the runs' ratios of tokens to parameters (30 times wider), not the lowest loss.
              With the printed constants there is one up to about 6e22 FLOP and none beyond.
              How the definition was confirmed: the text of the paper with Algorithms 1 and 2, and
-             the authors' fitting code, were read in stored copies; the printed constants were
-             checked against the text. Their data could not be had here, so the published constants
+             the authors' fitting code, were read; the printed constants were checked against the
+             text. Their data could not be had here, so the published constants
              were not re-estimated from runs; on the authors' own grid of sizes and tokens with the
              published surface planted, the stages return all nine to the digits printed without
              noise. On the 240 runs read off a figure of Hoffmann et al. (2022) the joint fit has a

@@ -223,7 +223,7 @@ def _in_stages(
     subject=_at_once,
     twin=Twin("the staged procedure in its place", _in_stages),
     quick=8,
-    full=40,
+    full=300,
 )
 def at_once_against_staged(rng: np.random.Generator, procedure: Prediction) -> float:
     """On a third of the authors' sizes."""
@@ -354,7 +354,7 @@ def _redrawn(rng: np.random.Generator) -> Cells:
     subject="farseer, joint",
     twin=Twin("Chinchilla's law in its place", "chinchilla"),
     quick=8,
-    full=150,
+    full=80,
 )
 def recorded_extrapolation(rng: np.random.Generator, name: str) -> float:
     """On one redrawn table."""

@@ -62,7 +62,7 @@ def read_cells(table: Table, units: tuple[float, float, float], focus: str | Non
     cells, dropped = _best_of_each(n, d, c, losses, tunings)
     aside = []
     if not kept.all():
-        aside.append(SetAside("of another setting", int(np.sum(~kept))))
+        aside.append(SetAside(f"of a setting other than {setting}", int(np.sum(~kept))))
     if dropped:
         aside.append(SetAside("of a tuning that is not the best for its size and tokens", dropped))
     n_sizes, n_tokens = len(np.unique(cells.parameters)), len(np.unique(cells.tokens))

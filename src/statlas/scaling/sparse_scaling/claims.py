@@ -122,7 +122,7 @@ def _error(law: Law, cells: Cells, rng: np.random.Generator) -> float:
     subject=GENERALIZED,
     twin=Twin("the dense law in active parameters in its place", DENSE_ACTIVE),
     quick=8,
-    full=200,
+    full=100,
 )
 def recorded_joint_fit(rng: np.random.Generator, law: Law) -> float:
     """On one redrawn table."""
