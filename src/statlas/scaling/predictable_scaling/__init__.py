@@ -31,12 +31,13 @@ Departs      The paper sketches the three regions and fits the middle one by eye
              The form e(m) ~ alpha m^beta_g + gamma and beta_g between -0.35 and -0.07 were
              confirmed in a published summary of the paper and its authors' announcement, the
              claims in its abstract; its tables of exponents were not at hand.
-             The paper's models are deep networks tuned at every size. The recorded curves are of small
-             classifiers, not tuned, and on them improvements do more than shift: the better of two
-             models of a task is steeper by 0.074 on average where better means at the largest size
-             (0.054 by mean log error, 0.005 at the smallest: part of it is selection), and one slope
-             for two models has the lower BIC in 55 % of pairs only, which leaves the claim undecided.
-             The best size of decision trees grows as the examples to the power of 0.3 to 0.4.
+             The paper's models are deep networks tuned at every size. The recorded curves are of
+             small classifiers, not tuned, and on them improvements do more than shift: the better
+             of two models of a task is steeper by 0.074 on average where better means at the
+             largest size (0.054 by mean log error, 0.005 at the smallest: part of it is selection),
+             and one slope for two models has the lower BIC in 55 % of pairs only, which leaves the
+             claim undecided. The best size of decision trees grows as the examples to the power of
+             0.3 to 0.4.
 Reference    Hestness, Narang, Ardalani, Diamos, Jun, Kianinejad, Patwary, Yang and Zhou (2017),
              Deep Learning Scaling is Predictable, Empirically, arXiv:1712.00409.
 """
