@@ -36,10 +36,10 @@ Departs      The paper plans with single numbers; here utilisation and law are d
              fits within 5 % and whose widths, heads and blocks divide as asked; the authors' last
              step, timing hundreds of them on the machine, is yours. Their shape (70 blocks of
              14,336) is shallower than the rule's 80 blocks of 13,312 for that reason. How
-             confirmed: the text of the paper was not at hand beyond its abstract; its numbers
-             (budget, 392e9 and 165e9, 80 blocks, 300 to 400e9 tokens) were taken from its
-             authors' announcement and training notes and agree with each other in this accounting
-             to 2 % (1,161,261 hours are printed where 18 weeks x 384 are 1,161,216). Shapes of 28
+             confirmed: the text of the paper was not at hand beyond its abstract; the budget,
+             392e9 and 165e9 and the final shape were taken from its authors' announcement and
+             training notes, the 80 blocks and the PF-days are recalled; all agree with each other
+             in this accounting to 2 % (1,161,261 hours are printed where 18 weeks x 384 are 1,161,216). Shapes of 28
              published models reproduce their stated sizes to 1 % (Gopher and Chinchilla, whose
              relative positions have weights of their own, to 8 %), BLOOM's to the last weight.
              Levine et al.'s constants reproduce their printed 95 blocks of 30,000 for 1e12
