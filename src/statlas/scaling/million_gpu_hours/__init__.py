@@ -39,9 +39,10 @@ Departs      The paper plans with single numbers; here utilisation and law are d
              confirmed: the text of the paper was not at hand beyond its abstract; the budget,
              392e9 and 165e9 and the final shape were taken from its authors' announcement and
              training notes, the 80 blocks and the PF-days are recalled; all agree with each other
-             in this accounting to 2 % (1,161,261 hours are printed where 18 weeks x 384 are 1,161,216). Shapes of 28
-             published models reproduce their stated sizes to 1 % (Gopher and Chinchilla, whose
-             relative positions have weights of their own, to 8 %), BLOOM's to the last weight.
+             in this accounting to 2 % (1,161,261 hours are printed where 18 weeks x 384 are
+             1,161,216). Shapes of 28 published models reproduce their stated sizes to 1 % (Gopher
+             and Chinchilla, whose relative positions have weights of their own, to 8 %), BLOOM's
+             to the last weight.
              Levine et al.'s constants reproduce their printed 95 blocks of 30,000 for 1e12
              parameters. Peaks are those of data sheets, for dense products.
 Reference    Le Scao, Wang, Hesslow, Saulnier, Bekman, Bari et al. (2022), What Language Model to
