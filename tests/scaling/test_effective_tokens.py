@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from statlas.core import InputError, OptionError, Status
-from statlas.core.numerics.laws import CHINCHILLA, check_jacobian
+from statlas.core.numerics.laws import CHINCHILLA, KAPLAN, check_jacobian
 from statlas.scaling import token_worth
 from statlas.scaling.effective_tokens import (
     NgramTeacher,
@@ -178,8 +178,16 @@ def test_derivatives_agree_with_differences() -> None:
     runs, _ = runs_of(planted()[0])
     quality = {**LAW, "c_diversity": 0.4, "c_syntheticity": -0.3}
     assert check_jacobian(quality_law(NAMES), quality, runs.inputs) < 1e-6
-    free = {**LAW, **{f"log_worth_{k}": 0.2 * k - 0.5 for k in range(1, 8)}}
-    assert check_jacobian(free_worth_law(8), free, runs.inputs) < 1e-6
+    own = {f"log_worth_{k}": 0.2 * k - 0.5 for k in range(1, 8)}
+    assert check_jacobian(free_worth_law(8), {**LAW, **own}, runs.inputs) < 1e-6
+    kaplan = {"N_c": 1e13, "D_c": 5e13, "alpha_N": 0.08, "alpha_D": 0.1}
+    assert check_jacobian(free_worth_law(8, "kaplan"), {**kaplan, **own}, runs.inputs) < 1e-6
+    weighted = {**kaplan, "c_diversity": 0.4, "c_syntheticity": -0.3}
+    assert check_jacobian(quality_law(NAMES, "kaplan"), weighted, runs.inputs) < 1e-6
+    none = {**kaplan, "c_diversity": 0.0, "c_syntheticity": 0.0}
+    np.testing.assert_allclose(
+        quality_law(NAMES, "kaplan")(none, runs.inputs), KAPLAN(kaplan, runs.inputs)
+    )
 
 
 def test_without_worth_both_laws_are_chinchillas() -> None:
@@ -341,6 +349,12 @@ def test_bad_tables_say_what_is_wrong() -> None:
         token_worth(table.assign(diversity=np.arange(len(table)) / 100), rng=0)
     with pytest.raises(InputError, match="3 texts cannot show"):
         token_worth(planted(3)[0], rng=0)
+    with pytest.raises(InputError, match="2 different numbers of tokens"):
+        token_worth(table[table["tokens"] < 1e10], rng=0)
+    few = table.drop_duplicates("recipe", keep="first")
+    few = few.assign(tokens=[1e9, 2e9, 4e9, 1e9, 2e9, 4e9])
+    with pytest.raises(InputError, match="6 combinations"):
+        token_worth(pd.concat([few, few]), rng=0)
     with pytest.raises(InputError, match="no text 'absent'"):
         token_worth(table, reference="absent", rng=0)
     with pytest.raises(InputError, match="same diversity and syntheticity"):

@@ -109,7 +109,7 @@ def _by_row(runs: Runs) -> IntArray | None:
     unit="share of simulated tables of 16 texts whose interval covers",
     subject=_by_text,
     twin=Twin("rows drawn as if all were texts of their own", _by_row),
-    quick=20,
+    quick=8,
     full=300,
     kind="proportion",
 )
@@ -130,14 +130,19 @@ _REDRAWN = "recorded runs drawn anew among their three seeds"
 
 @functools.cache
 def _recorded(name: str) -> pd.DataFrame:
-    """A table of runs with a row a run, its loss, and the measures of its text."""
+    """A table of runs with a row a run, its loss, and the measures of its text.
+
+    Every second of seven lengths is enough, and of the corpora three widths of six; it is quicker.
+    """
     if name == "quality":
-        return pd.read_csv(example_path("quality_runs.csv"))
-    runs = pd.read_csv(example_path("corpus_runs.csv"))
-    runs = runs[runs["depth"] == 2]
-    shared = ["loss_prose", "loss_code", "loss_words", "loss_foreign"]
-    runs = runs.assign(loss=runs[shared].mean(axis=1))
-    return runs.merge(pd.read_csv(example_path("corpus_texts.csv")), on="recipe")
+        runs = pd.read_csv(example_path("quality_runs.csv"))
+    else:
+        runs = pd.read_csv(example_path("corpus_runs.csv"))
+        runs = runs[(runs["depth"] == 2) & runs["width"].isin([6, 16, 40])]
+        shared = ["loss_prose", "loss_code", "loss_words", "loss_foreign"]
+        runs = runs.assign(loss=runs[shared].mean(axis=1))
+        runs = runs.merge(pd.read_csv(example_path("corpus_texts.csv")), on="recipe")
+    return runs[runs["tokens"].isin(np.sort(runs["tokens"].unique())[::2])]
 
 
 def _redrawn(name: str, rng: np.random.Generator) -> Runs:
@@ -159,8 +164,9 @@ def _gain(runs: Runs, rng: np.random.Generator) -> float:
     """Fall of the root mean square error of texts left out, in % of the loss."""
     errors = []
     for law in (CHINCHILLA, quality_law(_NAMES)):
-        whole = fit_runs(law, runs, n_starts=24, rng=rng)
-        errors.append(float(np.sqrt(np.mean(held_out_errors(law, runs, whole, rng) ** 2))))
+        whole = fit_runs(law, runs, n_starts=8, rng=rng)
+        each = held_out_errors(law, runs, whole, n_starts=0, rng=rng)
+        errors.append(float(np.sqrt(np.mean(each**2))))
     return 100 * (errors[0] - errors[1])
 
 
@@ -213,7 +219,7 @@ def gain_on_subjects(rng: np.random.Generator, measured: Callable[..., Any]) -> 
     unit=f"log(worth) a standard deviation of diversity, {_REDRAWN}",
     subject=_as_measured,
     twin=Twin("measures dealt to other texts", _shuffled),
-    quick=12,
+    quick=8,
     full=100,
 )
 def diversity_is_worth_more(rng: np.random.Generator, measured: Callable[..., Any]) -> float:

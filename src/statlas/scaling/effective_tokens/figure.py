@@ -63,6 +63,8 @@ def _short(label: str, most: int = 28) -> str:
 
 
 def _draw_worth(panel: Any, details: dict[str, Any], order: Any) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     worth, low, high = (np.asarray(part, dtype=float)[order] for part in details["worth"])
     own = [np.asarray(part, dtype=float)[order] for part in details["own_worth"]]
     places = np.arange(len(order))
@@ -80,6 +82,9 @@ def _draw_worth(panel: Any, details: dict[str, Any], order: Any) -> None:
     panel.invert_yaxis()
     panel.set(xscale="log", xlabel=f"worth of a token, {100 * details['level']:g} % interval")
     panel.set_xlim(smallest, largest)
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_major_formatter("{x:.3g}")
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_title(f"A token of {_short(details['reference'], 18)} is 1")
     panel.legend(loc="best", fontsize=8)
 

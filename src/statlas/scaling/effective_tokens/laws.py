@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from statlas.core.numerics.laws import (
     CHINCHILLA,
+    KAPLAN,
     Law,
     LawFit,
     Objective,
@@ -23,87 +25,114 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _WORTH_START, _WORTH_BOX = (-1.0, 1.0), (-12.0, 12.0)  # of log(worth), and a coefficient's
-_OBJECTIVE = Objective("log", huber=1e-3)
+_OBJECTIVE = Objective("log", huber=0.02)  # what lies 2 % off the law pulls no harder
 
 
 def _worth_parameter(name: str) -> Parameter:
     return Parameter(name, _WORTH_START, domain=_WORTH_BOX, scale=2.0)
 
 
-def _formula(
-    p: ByName, x: ByName, log_worth: FloatArray | float, slopes: Mapping[str, FloatArray]
+@dataclass(frozen=True)
+class Form:
+    """A law of N and D whose tokens can be weighted.
+
+    Attributes
+    ----------
+    law
+        The law itself.
+    text
+        Its formula with D Q in place of D, Q to be filled in.
+    slope
+        Derivative of the law's value by log(D), from its parameters and their derivatives.
+    """
+
+    law: Law
+    text: str
+    slope: Callable[[ByName, Mapping[str, FloatArray]], FloatArray]
+
+
+FORMS = {
+    "chinchilla": Form(
+        CHINCHILLA, "E + A N^-alpha + B ({})^-beta", lambda p, by: -p["beta"] * by["B"]
+    ),
+    "kaplan": Form(
+        KAPLAN,
+        "((N_c / N)^(alpha_N / alpha_D) + D_c / ({}))^alpha_D",
+        lambda p, by: -by["D_c"],
+    ),
+}
+FormName = Literal["chinchilla", "kaplan"]
+
+
+def _weighted(
+    form: Form, p: ByName, x: ByName, log_worth: FloatArray | float, by: Mapping[str, FloatArray]
 ) -> tuple[FloatArray, Mapping[str, FloatArray]]:
-    """E + A N^-alpha + B (D Q)^-beta and derivatives; `slopes` are those of log(Q)."""
-    log_data = x["log D"] + log_worth
-    by_size = p["A"] * np.exp(-p["alpha"] * x["log N"])
-    by_data = p["B"] * np.exp(-p["beta"] * log_data)
-    by_worth = -p["beta"] * by_data
-    return p["E"] + by_size + by_data, {
-        "E": p["E"],
-        "A": by_size,
-        "B": by_data,
-        "alpha": -x["log N"] * by_size,
-        "beta": -log_data * by_data,
-        **{name: slope * by_worth for name, slope in slopes.items()},
-    }
+    """The form at D Q and its derivatives; `by` are those of log(Q)."""
+    # log_N and log_D are inputs of their own, as measures may be 0 or below.
+    shifted = {"log N": x["log_N"], "log D": x["log_D"] + log_worth}
+    value, derivatives = form.law.formula(p, shifted)
+    slope = form.slope(p, derivatives)
+    return value, {**derivatives, **{name: part * slope for name, part in by.items()}}
 
 
-def quality_law(measures: Sequence[str]) -> Law:
-    """E + A N^-alpha + B (D Q)^-beta with log Q a weighted sum of measures of the text.
+def quality_law(measures: Sequence[str], form: FormName = "chinchilla") -> Law:
+    """A law of N and D Q with log Q a weighted sum of measures of the text.
 
     Parameters
     ----------
     measures
         Names of the measures; inputs of these names hold each run's value, centred at the reference
         text and in its standard deviations. The coefficient of ``name`` is ``c_name``.
+    form
+        The law in which D Q takes the place of D.
     """
-    names = tuple(measures)
+    names, base = tuple(measures), FORMS[form]
 
     def formula(p: ByName, x: ByName) -> tuple[FloatArray, Mapping[str, FloatArray]]:
-        # log_N and log_D are inputs of their own, as measures may be 0 or below.
-        sizes = {"log N": x["log_N"], "log D": x["log_D"]}
         log_worth: FloatArray | float = 0.0
         for name in names:
             log_worth = log_worth + p[f"c_{name}"] * x[name]
-        return _formula(p, sizes, log_worth, {f"c_{name}": x[name] for name in names})
+        return _weighted(base, p, x, log_worth, {f"c_{name}": x[name] for name in names})
 
     terms = " + ".join(f"c_{name} {name}" for name in names)
     return Law(
         "effective tokens",
-        f"E + A N^-alpha + B (D exp({terms}))^-beta",
+        base.text.format(f"D exp({terms})"),
         ("log_N", "log_D", *names),
-        (*CHINCHILLA.parameters, *(_worth_parameter(f"c_{name}") for name in names)),
+        (*base.law.parameters, *(_worth_parameter(f"c_{name}") for name in names)),
         formula,
-        linear=("E", "A", "B"),
+        linear=base.law.linear,
         positive_inputs=False,
     )
 
 
-def free_worth_law(n_texts: int) -> Law:
-    """E + A N^-alpha + B (D Q)^-beta with a worth Q of each text's own; that of text 0 is 1.
+def free_worth_law(n_texts: int, form: FormName = "chinchilla") -> Law:
+    """A law of N and D Q with a worth Q of each text's own; that of text 0 is 1.
 
     Parameters
     ----------
     n_texts
         Number of texts; the input ``text`` holds each run's, and ``log_worth_k`` is log(Q) of text
         k = 1, 2, ...
+    form
+        The law in which D Q takes the place of D.
     """
-    names = [f"log_worth_{text}" for text in range(1, n_texts)]
+    names, base = [f"log_worth_{text}" for text in range(1, n_texts)], FORMS[form]
 
     def formula(p: ByName, x: ByName) -> tuple[FloatArray, Mapping[str, FloatArray]]:
         member = {name: (x["text"] == place) * 1.0 for place, name in enumerate(names, start=1)}
         log_worth: FloatArray | float = 0.0
         for name in names:
             log_worth = log_worth + p[name] * member[name]
-        return _formula(p, {"log N": x["log_N"], "log D": x["log_D"]}, log_worth, member)
+        return _weighted(base, p, x, log_worth, member)
 
     return Law(
         "worth of each text",
-        "E + A N^-alpha + B (D Q_text)^-beta",
+        base.text.format("D Q_text"),
         ("log_N", "log_D", "text"),
-        (*CHINCHILLA.parameters, *map(_worth_parameter, names)),
+        (*base.law.parameters, *map(_worth_parameter, names)),
         formula,
-        linear=("E", "A", "B"),
+        linear=base.law.linear,
         positive_inputs=False,
     )
 
@@ -211,12 +240,12 @@ def fit_runs(
     n_starts: int = 60,
     rng: int | np.random.Generator = 0,
 ) -> LawFit:
-    """Fit a law to runs by Huber's function (threshold 1e-3) of log residuals.
+    """Fit a law to runs by Huber's function (threshold 0.02) of log residuals.
 
     Parameters
     ----------
     law
-        ``CHINCHILLA``, or a law of this module.
+        The law of a form, or one of `quality_law` and `free_worth_law`.
     runs
         The runs.
     left_out
@@ -238,7 +267,12 @@ def fit_runs(
 
 
 def held_out_errors(
-    law: Law, runs: Runs, whole: LawFit, rng: int | np.random.Generator = 0
+    law: Law,
+    runs: Runs,
+    whole: LawFit,
+    *,
+    n_starts: int = 6,
+    rng: int | np.random.Generator = 0,
 ) -> FloatArray:
     """Root mean square of log(predicted) - log(observed) of each text, fitted without it.
 
@@ -247,9 +281,9 @@ def held_out_errors(
     law, runs
         As for `fit_runs`.
     whole
-        The law's fit to all runs.
-    rng
-        Source of starts.
+        The law's fit to all runs, from which each fit starts.
+    n_starts, rng
+        Further starts, and their source.
 
     Returns
     -------
@@ -259,7 +293,7 @@ def held_out_errors(
     generator = np.random.default_rng(rng)
     errors = np.empty(runs.n_texts)
     for text in range(runs.n_texts):
-        fit = fit_runs(law, runs, left_out=text, near=whole, n_starts=6, rng=generator)
+        fit = fit_runs(law, runs, left_out=text, near=whole, n_starts=n_starts, rng=generator)
         out = runs.text == text
         errors[text] = np.sqrt(np.average(fit.residuals[out] ** 2, weights=runs.weight[out]))
     return errors

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from statlas.core import InputError, Table
+from statlas.core.numerics.laws import CHINCHILLA
 from statlas.core.readers import read_frame
 from statlas.core.runs import RunSizes
 from statlas.scaling.effective_tokens.laws import FloatArray, IntArray, Runs, average_repeats
@@ -18,6 +19,8 @@ from statlas.scaling.effective_tokens.texts import NgramTeacher, measure_texts
 
 DiversityFrom = Literal["auto", "diversity", "compression_ratio", "distinct_ngrams", "none"]
 SyntheticityFrom = Literal["auto", "syntheticity", "teacher_perplexity", "teacher_loss", "none"]
+
+_FEWEST_LENGTHS = 3
 
 # How a column becomes a measure; the paper's are inverses, so that more is more.
 _DIVERSITY: dict[str, Callable[[FloatArray], FloatArray]] = {
@@ -133,7 +136,26 @@ def read_texts(
         tuple(varying),
         _reference(labels, counts, reference),
     )
+    _check_enough(table, runs)
     return Texts(labels, runs, counts, sources, [name for name in measures if name not in varying])
+
+
+def _check_enough(table: Table, runs: Runs) -> None:
+    """Whether sizes and lengths suffice for a law, also without any one text."""
+    lengths = len(np.unique(runs.tokens))
+    if lengths < _FEWEST_LENGTHS:
+        raise InputError(
+            f"{lengths} different numbers of tokens cannot show what a token is worth",
+            column=str(table.columns.get("tokens", table.columns.get("compute"))),
+            remedy=f"give runs of at least {_FEWEST_LENGTHS} lengths",
+        )
+    needed = len(CHINCHILLA.names) + runs.n_texts - 1
+    if len(runs.loss) < needed:
+        raise InputError(
+            f"{len(runs.loss)} combinations of text, parameters and tokens cannot determine a law "
+            f"and the worth of {runs.n_texts} texts",
+            remedy=f"give at least {needed}, of several sizes and lengths",
+        )
 
 
 def _column_of_texts(table: Table) -> str | None:

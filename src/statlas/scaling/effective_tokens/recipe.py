@@ -23,7 +23,7 @@ from statlas.core import (
     Value,
     recipe,
 )
-from statlas.core.numerics.laws import CHINCHILLA, Draws, LawFit, bootstrap
+from statlas.core.numerics.laws import Draws, LawFit, bootstrap
 from statlas.core.numerics.laws.uncertainty import percentile_interval
 from statlas.core.progress import tell
 from statlas.core.rng import Rng
@@ -39,7 +39,9 @@ from statlas.core.runs import (
 )
 from statlas.scaling.effective_tokens.figure import draw_all
 from statlas.scaling.effective_tokens.laws import (
+    FORMS,
     FloatArray,
+    FormName,
     explained_share,
     fit_runs,
     free_worth_law,
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 Resample = Literal["texts", "rows"]
 
 _PERMUTATIONS = 1_999
+_FORM_SHARE = 0.5  # of the held-out error, from which the law's form is said to limit it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +118,12 @@ class _Findings:
         reach = float(ndtri((1 + self.level) / 2)) * error
         with np.errstate(over="ignore"):
             return np.exp(logs), np.exp(logs - reach), np.exp(logs + reach)
+
+    @property
+    def misfit(self) -> float:
+        """Root mean square of log residuals with each text's own worth: the form's own error."""
+        weight = self.texts.runs.weight
+        return float(np.sqrt(np.average(self.free.residuals**2, weights=weight)))
 
     @property
     def mean_errors(self) -> tuple[float, float]:
@@ -179,6 +188,9 @@ def token_worth(
     ],
     *,
     level: Annotated[float, Option(gt=0, lt=1, help="confidence level of the intervals")] = 0.95,
+    law: Annotated[
+        FormName, Option(help="law in which effective tokens take the place of tokens")
+    ] = "chinchilla",
     reference: Annotated[
         str | None, Option(help="text whose tokens count one each; that with most runs by default")
     ] = None,
@@ -224,7 +236,7 @@ def token_worth(
     sizes = read_run_sizes(runs, parameters_unit, tokens_unit, compute_unit)
     choices = (diversity_from, syntheticity_from)
     read = read_texts(runs, sizes, choices, reference, (texts, teacher_text))
-    found = _fit(read, resample, draws, level, generator)
+    found = _fit(read, law, resample, draws, level, generator)
     status, advice = _status(found)
     return EffectiveTokens(
         headline=_headline(found),
@@ -239,20 +251,24 @@ def token_worth(
 
 
 def _fit(
-    read: Texts, resample: Resample, n_draws: int, level: float, rng: np.random.Generator
+    read: Texts,
+    form: FormName,
+    resample: Resample,
+    n_draws: int,
+    level: float,
+    rng: np.random.Generator,
 ) -> _Findings:
     runs = read.runs
     tell("fitting the laws")
-    plain = fit_runs(CHINCHILLA, runs, rng=rng)
-    law = quality_law(runs.names)
-    fit = fit_runs(law, runs, near=plain, rng=rng)
-    free = fit_runs(free_worth_law(runs.n_texts), runs, near=fit, n_starts=12, rng=rng)
+    plain = fit_runs(FORMS[form].law, runs, rng=rng)
+    fit = fit_runs(quality_law(runs.names, form), runs, near=plain, rng=rng)
+    free = fit_runs(free_worth_law(runs.n_texts, form), runs, near=fit, n_starts=12, rng=rng)
     tell("drawing texts anew")
     drawn = bootstrap(
         fit, n_draws, kind="runs", groups=runs.text if resample == "texts" else None, rng=rng
     )
     tell("leaving texts out")
-    errors = np.stack([held_out_errors(each.law, runs, each, rng) for each in (plain, fit)])
+    errors = np.stack([held_out_errors(each.law, runs, each, rng=rng) for each in (plain, fit)])
     logs = np.zeros(runs.n_texts)
     others = [text for text in range(runs.n_texts) if text != runs.reference]
     logs[others] = [free.parameters[f"log_worth_{k + 1}"] for k in range(len(others))]
@@ -298,11 +314,12 @@ def _values(found: _Findings) -> Iterator[Value]:
                 value, spread = np.exp(centre[k]), np.exp(drawn[:, k])
             low, high = percentile_interval(spread, level)
             yield Value(label, value, float(low), float(high), level, unit=unit, method=how)
-    for name in ("E", "A", "B", "alpha", "beta"):
+    for parameter in found.plain.law.parameters:
+        name = parameter.name
         low_, high_ = found.draws.interval(name, level)
         yield Value(
             name, found.fit.parameters[name], low_, high_, level,
-            unit="loss" if name == "E" else "", method=how,
+            unit="loss" if name == "E" else parameter.unit, method=how,
         )  # fmt: skip
     without, with_term = found.mean_errors
     plain = "root mean square over texts that were each left out of the fit"
@@ -312,6 +329,10 @@ def _values(found: _Findings) -> Iterator[Value]:
     yield Value(
         "held-out error with quality", 100 * with_term, unit="% of loss", why_no_interval=plain
     )
+    yield Value(
+        "error of the law with each text's own worth", 100 * found.misfit, unit="% of loss",
+        why_no_interval="root mean square over the runs that were fitted: what the form leaves",
+    )  # fmt: skip
     least, most = _gain_interval(found)
     yield Value(
         "gain of quality on texts left out", 100 * (without - with_term), 100 * least, 100 * most,
@@ -412,6 +433,14 @@ def _notices(found: _Findings) -> Iterator[Notice]:
         yield Notice(
             "failed-draws", f"{found.draws.n_failed} bootstrap draws did not converge, left out"
         )
+    if found.misfit > _FORM_SHARE * found.mean_errors[1]:
+        yield Notice(
+            "form-limits",
+            f"even with each text's own worth the law misses the losses by "
+            f"{100 * found.misfit:.2g} %, a large part of the error for a text left out",
+            "the form of the law, or a text on which the loss rises again, limits the prediction: "
+            "see the other form (option law), and leave out what was repeated too often",
+        )
     own = found.own_worth[0]
     if np.any((own < 0.02) | (own > 50)):
         far = [read.labels[text] for text in np.flatnonzero((own < 0.02) | (own > 50))]
@@ -433,8 +462,9 @@ def _details(found: _Findings) -> dict[str, Any]:
     for size in sizes:
         rows = runs.parameters == size
         grid = np.geomspace(effective[rows].min(), effective[rows].max(), 60)
-        values = CHINCHILLA({n: found.fit.parameters[n] for n in CHINCHILLA.names},
-                            {"N": np.full(60, size), "D": grid})  # fmt: skip
+        form = found.plain.law
+        known = {name: found.fit.parameters[name] for name in form.names}
+        values = form(known, {"N": np.full(60, size), "D": grid})
         lines.append({"parameters": float(size), "effective": grid, "loss": values})
     return {
         "labels": read.labels,
