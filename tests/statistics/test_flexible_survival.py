@@ -141,6 +141,12 @@ def test_far_out_the_log_likelihood_keeps_falling():
         assert value == pytest.approx(-log_phi, rel=1e-10)  # gamma lambda = 1 and t = 1
 
 
+def test_a_hazard_beyond_the_largest_float_is_no_likelihood():
+    """Where H(t) and H(entry) are both out of range their difference must not count as 0."""
+    times = Times.of([2.0], [1], entry=[1.9])
+    assert log_likelihood(times, 5.0, 0.0, 2.0, np.inf) == -np.inf
+
+
 def test_bad_parameters_are_refused():
     for bad in ({"phi": 0.0}, {"gamma": -1.0}, {"kappa": -1.0}, {"lam": np.nan}):
         with pytest.raises(ValueError, match="above"):

@@ -205,11 +205,11 @@ def _newton(problem: _Problem, place: FloatArray, free: IntArray) -> tuple[Float
     return place, information
 
 
-def _minimise(problem: _Problem, start: FloatArray) -> tuple[FloatArray, float]:
+def _minimise(problem: _Problem, start: FloatArray, gain: float = 1e-9) -> tuple[FloatArray, float]:
     """Climb until the gain is small; Newton's steps do the rest."""
     found = optimize.minimize(
         problem, start, jac=True, method="L-BFGS-B", bounds=problem.bounds,
-        options={"maxiter": 500, "ftol": 1e-9, "gtol": 1e-5, "maxcor": 20},
+        options={"maxiter": 500, "ftol": gain, "gtol": 1e-5, "maxcor": 20},
     )  # fmt: skip
     return found.x, float(found.fun)
 
@@ -300,9 +300,21 @@ def _best_of_starts(problem: _Problem, design: Design) -> tuple[FloatArray, Floa
         found, value = _minimise(problem, begin)
         if value < best - 1e-12:
             best, place = value, found
+    return _polish(problem, place)
+
+
+def _polish(problem: _Problem, place: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Newton's steps inside the bounds; climb again where they end away from a maximum."""
     low, high = np.array(problem.bounds).T
-    inside = np.flatnonzero((place > low + 1e-6) & (place < high - 1e-6))
-    return _newton(problem, place, inside)
+    for attempt in range(3):
+        inside = np.flatnonzero((place > low + 1e-6) & (place < high - 1e-6))
+        place, information = _newton(problem, place, inside)
+        gradient = problem(place)[1]
+        pulled = np.clip(place - gradient, low, high) - place
+        if np.abs(pulled).max() < 1e-5 or attempt == 2:
+            break
+        place, _ = _minimise(problem, np.clip(place, low + 0.05, high - 0.05), 1e-13)
+    return place, information
 
 
 # --- what the fit says ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from statlas.statistics.flexible_survival.family import FloatArray, baseline
 
 IntArray = NDArray[np.int64]
 PARAMETERS = ("phi", "lambda", "gamma", "kappa")
+_BEYOND = 1e250
 _WEIBULL = float(np.log(2.0))  # log(kappa + 1) at kappa = 1
 
 
@@ -145,6 +146,8 @@ class Likelihood:
         with np.errstate(over="ignore", invalid="ignore"):
             hazard = hazard_at(self._log_time, at.take(self._row))
             total = float(self._sign @ hazard.cumulative)
+            if hazard.cumulative.max(initial=0.0) > _BEYOND:
+                total = -np.inf  # H was cut, and differences of cut values say nothing
             by_point = self._sign * hazard.cumulative_by
             total += float(hazard.log_hazard[self._exact].sum())
             by_point[:, self._exact] += hazard.log_hazard_by[:, self._exact]
