@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -185,6 +187,15 @@ def test_shift_is_told_from_slope():
         assert found.verdict == ("same slope" if same else "other slope")
         assert found.steeper == pytest.approx(steeper, abs=0.04)
         assert found.shift > 0.3
+
+
+def test_curves_may_have_different_numbers_of_draws():
+    # Refits that do not converge are left out, so that draws differ in number.
+    rng = np.random.default_rng(0)
+    first, second = (find_regions(curve, rng, n_draws=60) for curve in shifted(0.0))
+    fewer = replace(second, draws=replace(second.draws, values=second.draws.values[:50]))
+    (found,) = compare_with_baseline([first, fewer], 0, 0.1, 0.95)
+    assert found.shift_low < found.shift < found.shift_high
 
 
 def test_order_of_curves_does_not_matter():

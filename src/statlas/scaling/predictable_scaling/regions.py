@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
 
-from statlas.core.errors import InputError
+from statlas.core.errors import ConvergenceError, InputError
 from statlas.core.learning_curves import LearningCurve
 from statlas.core.numerics.laws import Draws, LawFit, Objective, bootstrap, fit_law, information
 from statlas.scaling.predictable_scaling.law import (
@@ -172,12 +173,25 @@ def find_regions(
             f"{curve.name} has {len(curve)} sizes, too few for the law {law!r}",
             remedy="measure more training set sizes, or leave the choice of the law open",
         )
-    chosen = named[0] if named else min(candidates, key=lambda candidate: candidate.bic)
-    draws = bootstrap(chosen.fit, n_draws, kind="residual", rng=rng)
+    ordered = named or sorted(candidates, key=lambda candidate: candidate.bic)
+    chosen, draws = _first_that_resamples(curve, ordered, n_draws, rng)
     exponents = _widened(chosen, draws)
     if not named:
         exponents = _averaged(candidates, chosen, draws, n_draws, rng)
     return Regions(curve, candidates, chosen, draws, exponents)
+
+
+def _first_that_resamples(
+    curve: LearningCurve, ordered: list[Candidate], n_draws: int, rng: np.random.Generator
+) -> tuple[Candidate, Draws]:
+    """The best form whose refits converge: what the data leave open has no interval."""
+    for candidate in ordered:
+        with suppress(ConvergenceError):
+            return candidate, bootstrap(candidate.fit, n_draws, kind="residual", rng=rng)
+    raise ConvergenceError(
+        f"refits of {curve.name} do not converge under any law; measure more training set sizes, "
+        "or choose a law with fewer regions"
+    )
 
 
 def _widened(candidate: Candidate, draws: Draws) -> FloatArray:
@@ -201,10 +215,11 @@ def _averaged(
     for candidate in candidates:
         share = round(n_draws * candidate.weight)
         if candidate is chosen:
-            parts.append(_widened(chosen, draws)[:share])
+            parts.append(_widened(chosen, draws)[: max(share, 2)])
         elif candidate.weight >= _LEAST_WEIGHT:
-            own = bootstrap(candidate.fit, max(share, 2), kind="residual", rng=rng)
-            parts.append(_widened(candidate, own))
+            with suppress(ConvergenceError):
+                own = bootstrap(candidate.fit, max(share, 2), kind="residual", rng=rng)
+                parts.append(_widened(candidate, own))
     return rng.permutation(np.concatenate(parts))
 
 

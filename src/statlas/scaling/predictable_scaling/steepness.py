@@ -219,7 +219,7 @@ def compare_with_baseline(
         size = min(len(base.exponents), len(other.exponents))
         steeper = other.exponents[:size] - base.exponents[:size]
         low, high = map(float, percentile_interval(steeper, level))
-        shift, shift_draws = _shift(base, other, size)
+        shift, shift_draws = _shift(base, other)
         shift_low, shift_high = map(float, percentile_interval(shift_draws, level))
         # Equivalence: two one-sided tests at (1 - level) are the interval at 2 level - 1.
         inner = percentile_interval(steeper, max(2 * level - 1, 0.5))
@@ -235,7 +235,9 @@ def compare_with_baseline(
     return found
 
 
-def _shift(base: Regions, other: Regions, size: int) -> tuple[float, FloatArray]:
+def _shift(base: Regions, other: Regions) -> tuple[float, FloatArray]:
+    """Mean difference of log errors over the sizes both have, and its draws."""
+    size = min(len(base.draws.values), len(other.draws.values))
     low = max(base.curve.n[0], other.curve.n[0])
     high = max(min(base.curve.n[-1], other.curve.n[-1]), low)
     grid = {"x": np.geomspace(low, high, 9)}
