@@ -10,9 +10,9 @@ what each says of its convergence.
 lifelines needs pandas below 3, so it is no part of the `peers` extra: run this in an environment of
 its own with `pip install lifelines==0.30.3` beside statlas.
 
-Measured on two busy cores: lifelines takes 10 to 29 times as long. Its log-logistic fits stop 4e-5 to
-6e-2 below the maximum. Its generalised gamma fails on GBSG2 and, standardised, on lung; on raw lung it
-returns -1253.70 where ours reaches -1147.02 (another family with as many parameters).
+Measured on two busy cores: lifelines takes 10 to 29 times as long. Its log-logistic fits stop 4e-5
+to 6e-2 below the maximum. Its generalised gamma fails on GBSG2 and, standardised, on lung; on raw
+lung it returns -1253.70 where ours, with as many parameters, reaches -1147.02.
 
 Floor: one evaluation of likelihood and gradient, printed beside each fit; a fit by Newton's method
 with exact second derivatives would need some six of them.
