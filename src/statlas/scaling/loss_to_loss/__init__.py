@@ -41,7 +41,7 @@ Departs      Forms, objective, pairing and offsets are those of the authors' not
              a law carried by eight points beats one fitted to them by 3 %, but the relation does
              not hold for 20 times: losses stay near those of letter statistics and then drop, at
              another time on each text. Losses on foreign text rise there while the own one falls,
-             which no K and kappa above 0 can follow. Three claims fail for this.
+             which no K and kappa above 0 can follow. Two claims fail for this.
 Reference    Brandfonbrener, Anand, Vyas, Malach and Kakade (2024), Loss-to-Loss Prediction: Scaling
              Laws for All Datasets, arXiv:2411.12925, and its data and notebooks
              (github.com/KempnerInstitute/loss-to-loss-notebooks).
