@@ -12,7 +12,7 @@ its own with `pip install lifelines==0.30.3` beside statlas.
 
 Measured on two busy cores: lifelines' Weibull and log-logistic fits take 10 to 29 times as long;
 its log-logistic fits stop 4e-5 to 6e-2 below the maximum. Its generalised gamma takes 25 times as
-long or more. Given intercepts, which it lacks by default, it converges on lung (-1147.05; apgw of as
+long or more. Given intercepts, not there by default, it converges on lung (-1147.05; apgw of as
 many parameters -1147.02) and on raw GBSG2 (-2555.54; apgw -2560.89, apgw4 with one parameter more
 -2554.76), and fails on GBSG2 with standardised covariates. Ours converges on all of these.
 
