@@ -479,6 +479,18 @@ def test_without_covariates_other_columns_do_not_matter(strings):
     assert result.details["groups"][0]["name"] == "all rows"
 
 
+def test_a_second_scale_that_is_called_for_is_pointed_out():
+    """Gompertz times have no place in the family with one scale (kappa infinite, lambda 0.02)."""
+    rng = np.random.default_rng(4)
+    zeros = np.zeros(800)
+    time = simulate(rng, Predictors(zeros, zeros + np.log(0.02), zeros, zeros + np.inf))
+    table = {"time": time, "event": np.ones(800)}
+    result = survival_model(table)
+    assert "second scale" in [notice.code for notice in result.warnings]
+    best = result.details["comparison"][0]["family"]
+    assert best in ("gompertz", "apgw4")
+
+
 def test_headline_names_every_parameter_of_the_main_covariate(strings):
     result = survival_model(strings, model="both", power=("pHCl",), group="pHCl", compare=False)
     for part in ("multiplies times by", "the hazard by", "the power of time by"):

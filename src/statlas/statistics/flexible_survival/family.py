@@ -132,8 +132,8 @@ def cumulative_hazard(
 
     Examples
     --------
-    >>> print(cumulative_hazard(2.0, kappa=np.inf).round(4), cumulative_hazard(2.0, gamma=3.0))
-    6.3891 8.0
+    >>> print(cumulative_hazard([1.0, 2.0], kappa=np.inf).round(4))  # exp(t) - 1
+    [1.7183 6.3891]
     """
     t, f, s, p, k = np.broadcast_arrays(
         *(np.asarray(v, dtype=float) for v in (time, phi, lam, gamma, kappa))

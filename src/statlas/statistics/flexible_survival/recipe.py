@@ -62,6 +62,7 @@ _EFFECT = {
     "phi": "time ratio", "lambda": "hazard ratio", "gamma": "power ratio",
     "kappa": "ratio of kappa + 1",
 }  # fmt: skip
+_SECOND_SCALE = 0.01  # p-value below which a free lambda is pointed out
 _ACTS = {
     "phi": "times", "lambda": "the hazard", "gamma": "the power of time", "kappa": "kappa + 1",
 }  # fmt: skip
@@ -255,7 +256,7 @@ def survival_model(
         },
         status=status,
         advice=advice,
-        warnings=tuple(_notices(known, fit, values, at)),
+        warnings=tuple(_notices(known, fit, values, at, comparison)),
     )  # fmt: skip
 
 
@@ -538,7 +539,9 @@ def _status(fit: Fit) -> tuple[Status, str]:
     return Status.OK, ""
 
 
-def _notices(known: Times, fit: Fit, values: list[Value], at: tuple[float, ...]) -> list[Notice]:
+def _notices(
+    known: Times, fit: Fit, values: list[Value], at: tuple[float, ...], comparison: pd.DataFrame
+) -> list[Notice]:
     notices = []
     last = float(np.nanmax(np.concatenate([known.time, known.upper])))
     median = next(v for v in values if v.name == "median time")
@@ -553,7 +556,14 @@ def _notices(known: Times, fit: Fit, values: list[Value], at: tuple[float, ...])
             Notice("cure rests on the tail", "the share that never has the event is the limit of "
                    "the fitted curve beyond the data", "trust it only where Kaplan-Meier is flat")
         )  # fmt: skip
-    if fit.n_rows and known.interval.any():
+    if len(comparison) and fit.design.family == "apgw":
+        p = comparison.set_index("family")["p_value"]["apgw"]
+        if p < _SECOND_SCALE:
+            notices.append(
+                Notice("second scale", f"apgw4, with lambda free, fits better (p = {p:.2g})",
+                       "run it with family=apgw4 and see whether the answer changes")
+            )  # fmt: skip
+    if known.interval.any():
         notices.append(
             Notice("intervals", f"{int(known.interval.sum())} events lie in intervals",
                    "the figure's Kaplan-Meier puts them at the middle; the fit does not")
