@@ -1,1 +1,4 @@
+from .composite_small_area import small_domain_proportions as small_domain_proportions
 from .flexible_survival import survival_model as survival_model
+from .sketched_ensembles import SketchedRidgeEnsembleGCV as SketchedRidgeEnsembleGCV
+from .sketched_ensembles import tune_sketched_ridge as tune_sketched_ridge
