@@ -264,7 +264,7 @@ def sizes_of(shares: Sequence[float], n_features: int) -> list[int]:
 # --- the estimator -------------------------------------------------------------------------------
 
 
-class SketchedRidgeEnsembleGCV(RegressorMixin, BaseEstimator):
+class SketchedRidgeEnsembleGCV(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Average of ridge fits on random sketches of the features, tuned by GCV.
 
     Parameters
@@ -319,7 +319,7 @@ class SketchedRidgeEnsembleGCV(RegressorMixin, BaseEstimator):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> SketchedRidgeEnsembleGCV:
         """Fit all sizes and penalties, keep the pair with the least GCV risk."""
-        X, y = validate_data(
+        rows, target = validate_data(
             self, X, y, y_numeric=True, ensure_min_samples=2, dtype=(np.float64, np.float32)
         )
         if self.n_sketches < 1:
@@ -328,13 +328,19 @@ class SketchedRidgeEnsembleGCV(RegressorMixin, BaseEstimator):
             raise ValueError(f"sizes must be shares in (0, 1]; got {self.sizes!r}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         generator = np.random.default_rng(seed)
-        lambdas = default_penalties(X) if self.lambdas is None else np.asarray(self.lambdas, float)
-        p = X.shape[1]
+        lambdas = (
+            default_penalties(rows) if self.lambdas is None else np.asarray(self.lambdas, float)
+        )
+        p = rows.shape[1]
         self.paths_ = [
-            sketched_ridge(X, y, draw_sketches(self.kind, size, p, self.n_sketches, generator),
-                           lambdas)
+            sketched_ridge(
+                rows,
+                target,
+                draw_sketches(self.kind, size, p, self.n_sketches, generator),
+                lambdas,
+            )
             for size in sizes_of(self.sizes, p)
-        ]  # fmt: skip
+        ]
         _, row, place = min(
             (risk, row, place)
             for row, path in enumerate(self.paths_)
@@ -354,8 +360,8 @@ class SketchedRidgeEnsembleGCV(RegressorMixin, BaseEstimator):
     def predict(self, X: ArrayLike) -> FloatArray:
         """Predict the target, shape (n_samples,)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
-        return np.asarray(X @ self.coef_ + self.intercept_)
+        rows = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
+        return np.asarray(rows @ self.coef_ + self.intercept_)
 
     def predict_interval(self, X: ArrayLike, level: float = 0.9) -> FloatArray:
         """Intervals that hold new targets with about the given chance, shape (n_samples, 2)."""
