@@ -62,10 +62,15 @@ def weighted_regression(
     """
     x = np.asarray(covariates, dtype=float)
     y, w = np.asarray(direct, dtype=float), np.asarray(weight, dtype=float)
-    inverse = np.linalg.inv(np.einsum("...i,ip,iq->...pq", w, x, x, optimize=True))
-    beta = np.einsum("...pq,...q->...p", inverse, (w * y) @ x)
-    spread = np.einsum("ip,...pq,iq->...i", x, inverse, x, optimize=True)
+    inverse = np.linalg.inv(_normal(w, x))
+    beta = (inverse @ ((w * y) @ x)[..., None])[..., 0]
+    spread = ((x @ inverse) * x).sum(axis=-1)
     return beta @ x.T, spread, beta
+
+
+def _normal(weight: FloatArray, x: FloatArray) -> FloatArray:
+    """X' W X for each table, shape (..., n_covariates, n_covariates)."""
+    return np.asarray((weight[..., None, :] * x.T) @ x)
 
 
 def restricted_log_likelihood(
@@ -93,7 +98,7 @@ def restricted_log_likelihood(
     total = np.asarray(between, dtype=float)[..., None] + psi
     w = 1 / total
     fitted, _, _ = weighted_regression(direct, w, x)
-    normal = np.einsum("...i,ip,iq->...pq", w, x, x, optimize=True)
+    normal = _normal(w, x)
     known = np.isfinite(psi)
     logs = np.log(np.where(known, total, 1.0)).sum(axis=-1)
     squares = (w * (np.asarray(direct) - fitted) ** 2).sum(axis=-1)
@@ -105,10 +110,10 @@ def _score(
 ) -> tuple[FloatArray, FloatArray]:
     """First derivative of the restricted log likelihood and its expected information."""
     w = 1 / (between[..., None] + psi)
-    fitted, _, _ = weighted_regression(direct, w, x)
-    inverse = np.linalg.inv(np.einsum("...i,ip,iq->...pq", w, x, x, optimize=True))
-    second = np.einsum("...i,ip,iq->...pq", w**2, x, x, optimize=True)
-    third = np.einsum("...i,ip,iq->...pq", w**3, x, x, optimize=True)
+    inverse = np.linalg.inv(_normal(w, x))
+    fitted = (inverse @ ((w * direct) @ x)[..., None])[..., 0] @ x.T
+    second = _normal(w**2, x)
+    third = _normal(w**3, x)
     shrunk = inverse @ second
     trace = w.sum(-1) - np.trace(shrunk, axis1=-2, axis2=-1)  # tr P
     residual = w * (direct - fitted)  # P y
@@ -175,15 +180,12 @@ def _climb(y: FloatArray, psi: FloatArray, x: FloatArray, method: str) -> FloatA
     scale = (psi.size / np.isfinite(psi).sum()) * np.mean(np.where(np.isfinite(psi), psi, 0.0))
     grid = _GRID * scale
     shape = np.broadcast_shapes(y.shape, psi.shape)[:-1]
-    best, between = np.full(shape, -np.inf), np.zeros(shape)
-    for candidate in grid:
-        value = _objective(np.full(shape, candidate), y, psi, x, method)
-        between = np.where(value > best, candidate, between)
-        best = np.maximum(value, best)
+    candidates = grid.reshape(-1, *[1] * len(shape))
+    values = _objective(np.broadcast_to(candidates, (len(grid), *shape)), y, psi, x, method)
+    between = grid[np.argmax(values, axis=0)]
+    climb = _ml_score if method == "ml" else _score
     for _ in range(_STEPS):
-        score, information = _score(between, y, psi, x)
-        if method == "ml":
-            score, information = _ml_score(between, y, psi, x)
+        score, information = climb(between, y, psi, x)
         moved = np.maximum(between + score / information, 0.0)
         done = np.all(np.abs(moved - between) <= _TOLERANCE * (scale + between))
         between = moved
@@ -198,7 +200,7 @@ def _objective(
     value = restricted_log_likelihood(between, y, psi, x)
     if method == "ml":
         w = 1 / (between[..., None] + psi)
-        normal = np.einsum("...i,ip,iq->...pq", w, x, x, optimize=True)
+        normal = _normal(w, x)
         value = value + 0.5 * np.linalg.slogdet(normal)[1]
     return value
 
