@@ -123,7 +123,7 @@ def competitive_with_eblup(rng: np.random.Generator, estimator: Any) -> float:
 @claim(
     "composite-small-area",
     says="for small proportions the design-based composition is more robust than EBLUP that is "
-    "given the estimated variances as they come, zeros included",
+    "given the estimated variances unsmoothed (zeros replaced by the smallest positive one)",
     where="Abstract",
     expect=Below(1.0),
     unit="root mean squared error over EBLUP's, unsmoothed variances, averaged over domains",
