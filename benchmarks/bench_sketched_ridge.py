@@ -12,6 +12,9 @@ quarter of the features must lose signal: the column `risk` (exact, noise is 1) 
 risk is to be had from sketches under `factors` only.
 Floor: the bytes of the table read once at 10 GB/s; and the second moments of all p features, n p^2
 multiply-adds, which a method without sketches cannot avoid.
+Seen (20,000 x 1,000, one round): plain ridge by GCV takes a twelfth of the seconds of five folds at
+the same risk (1.0153 and 1.0507); two sketches take 1/22 to 1/40, at risk 1.019 under `factors` and
+1.69 under `flat`. The size of --large was not timed.
 Run: OMP_NUM_THREADS=1 python benchmarks/bench_sketched_ridge.py [--large] (100,000 x 2,000)
 """
 

@@ -29,6 +29,8 @@ Departs      Features and target are centred, and the intercept counts as one de
              GCV, coefficients and S-transform were confirmed against the authors' code (same
              sketches: equal to 1e-15; the trick, whose divisors differ, to 3e-5); the text of the
              theorems was not at hand, so places name topics and not numbers.
+             That size alone can be tuned is undecided for 30 sketches without a penalty (risk 5 %
+             above ridge's best): the statement is about infinitely many.
 Reference    Patil and LeJeune (2023), Asymptotically free sketched ridge ensembles: Risks,
              cross-validation, and tuning, arXiv:2310.04357; github.com/dlej/sketched-ridge.
 """
