@@ -72,7 +72,7 @@ def farseer_loss(
     Examples
     --------
     >>> print(farseer_loss(6.37e9, 9.05e10).round(3))
-    0.537
+    0.449
     """
     c, size = constants, np.asarray(parameters, dtype=float)
     with np.errstate(over="ignore"):

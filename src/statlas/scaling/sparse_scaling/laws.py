@@ -58,7 +58,7 @@ def generalized_loss(
     Examples
     --------
     >>> print(generalized_loss(37e9, 14.8e12, 0.945, PUBLISHED["mixture"]).round(3))
-    1.458
+    1.469
     """
     k, n = constants, np.asarray(active, dtype=float)
     left = 1 - np.asarray(sparsity, dtype=float)
