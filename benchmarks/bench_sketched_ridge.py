@@ -14,7 +14,8 @@ Floor: the bytes of the table read once at 10 GB/s; and the second moments of al
 multiply-adds, which a method without sketches cannot avoid.
 Seen (20,000 x 1,000, one round): plain ridge by GCV takes a twelfth of the seconds of five folds at
 the same risk (1.0153 and 1.0507); two sketches take 1/22 to 1/40, at risk 1.019 under `factors` and
-1.69 under `flat`. At 100,000 x 2,000 (`factors`, one run each) two count sketches took 2.8 s and 93 MiB (risk 1.0104),
+1.69 under `flat`.
+At 100,000 x 2,000 (`factors`, one run each) two count sketches took 2.8 s and 93 MiB (risk 1.0104),
 plain ridge by GCV 10.4 s and 304 MiB (1.0079); a single Ridge fit on four of the five folds took
 8.2 s, so 35 of them would take about 290 s (the peers themselves were not run at that size).
 Run: OMP_NUM_THREADS=1 python benchmarks/bench_sketched_ridge.py [--large] (100,000 x 2,000)
