@@ -5,9 +5,10 @@
     (S @ X.T).T                                      # (n, 20_000) -> (n, 500): fewer columns
     S.T @ Z                                          # back again
 
-Every sketch S of m rows and n columns is scaled so that E[S' S] is the identity. Orthogonal, SRHT
-and SRDCT sketches have orthogonal rows besides (S S' = (n / m) I, with n the padded length for the
-SRHT). None but the orthogonal one stores a matrix of m times n numbers.
+Every sketch S of m rows and n columns is scaled so that E[S' S] is the identity. Haar and SRDCT
+sketches have orthogonal rows besides, S S' = (n / m) I, and so has the SRHT where n is a power of
+two; otherwise columns are padded for it and its rows are orthogonal only nearly. None but the Haar
+sketch stores a matrix of m times n numbers.
 
 ======== ====================================================== =====================
 kind     what it is                                             time for one column
