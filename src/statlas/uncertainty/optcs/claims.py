@@ -1,8 +1,7 @@
 """The paper's claims: false discovery rate and power over simulated tables.
 
-The bound on the false discovery rate is nearly attained where nothing is there to be found, so an
-interval cannot lie wholly below it; the regions end a tenth above it. The broken twins go to twice
-the nominal level and more.
+Two of the three tables for the false discovery rate hold little or nothing to be found: there every
+pick is a dud, and the rate is how often anyone is picked.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ BoolArray = NDArray[np.bool_]
 
 _SETS, _LABELLED, _CANDIDATES = 100, 100, 50
 _LEVEL = 0.2
-_SLACK = 1.1
 
 
 def _false_discoveries(selected: BoolArray, good: BoolArray) -> float:
@@ -111,7 +109,7 @@ _NAIVE = Twin("Benjamini-Hochberg with the score that picks most on the same tab
     says="choosing among twenty given scores by the auxiliary selections keeps the false discovery "
     "rate under its nominal level of 0.2",
     where="Section 4 (OptCS-MSel) and Section 5.1",
-    expect=Below(_LEVEL * _SLACK),
+    expect=Below(_LEVEL),
     unit="share of duds among the picks, mean over tables (nineteen scores are noise)",
     subject=_optimised,
     twin=_NAIVE,
@@ -213,7 +211,7 @@ def _small_split(sets: _Featured, rng: np.random.Generator) -> BoolArray:
     says="leave-one-out scores from one fit of all rows, candidates counted as duds, keep the "
     "false discovery rate under its nominal level of 0.2",
     where="Section 4 (OptCS-Full) and Section 5.2",
-    expect=Below(_LEVEL * _SLACK),
+    expect=Below(_LEVEL),
     unit="share of duds among the picks, mean over tables",
     subject=_full,
     twin=Twin("fit on the labelled rows, then calibrate on the same rows", _reused),
@@ -266,7 +264,7 @@ def _full_naive(sets: _Featured, rng: np.random.Generator) -> BoolArray:
     says="fitting several models on all rows and choosing among them on the same rows keeps the "
     "false discovery rate under its nominal level of 0.2",
     where="Section 4 (OptCS-Full-MSel) and Section 5.3",
-    expect=Below(_LEVEL * _SLACK),
+    expect=Below(_LEVEL),
     unit="share of duds among the picks, mean over tables (no feature matters)",
     subject=_full_chosen,
     twin=Twin("Benjamini-Hochberg with the model that picks most", _full_naive),
