@@ -201,7 +201,7 @@ def shortlist(
     Examples
     --------
     >>> result = shortlist.run_example(models=("ridge",), procedure="full")
-    >>> result.table["selected"].sum() > 0
+    >>> bool(result.table["selected"].sum() > 0)
     True
     """
     generator = np.random.default_rng(rng)
