@@ -182,3 +182,10 @@ def test_missing_help_and_bad_defaults_are_refused_at_import() -> None:
 )
 def test_type_in_words(annotation: Any, default: Any, rule: Option, text: str) -> None:
     assert spec(annotation, default, rule).type_text() == text
+
+
+def test_choices_keep_their_order_whatever_was_annotated_before():
+    orders = [("a", "b"), ("b", "a")]
+    for order in orders:
+        annotation = Annotated[Literal[order], Option(help="the same words")]
+        assert spec_from_annotation("x", annotation, "a").choices == order

@@ -19,7 +19,9 @@ from statlas.core.errors import OptionError
 Scalar = int | float | bool | str
 
 
-@dataclass(frozen=True)
+# Compared by identity: `typing` caches equal annotations, and takes a Literal for equal to another
+# one that has its choices in another order.
+@dataclass(frozen=True, eq=False)
 class Option:
     """Range, unit and help of one option.
 
