@@ -110,6 +110,23 @@ def test_a_changed_verdict_is_news(tmp_path: Path, shipped: str, now: str, news:
     assert "twin" in contradictions([twin], [told])[0]
 
 
+@pytest.mark.parametrize(
+    ("replicates", "interval", "news"),
+    [
+        (10, (0.5, 2.0), False),  # fewer than ship, and the intervals meet
+        (10, (-2.0, -0.5), True),  # somewhere else altogether
+        (5_000, (0.5, 2.0), True),  # more than ship should not leave it open
+    ],
+)
+def test_fewer_replicates_may_leave_a_claim_open(
+    tmp_path: Path, replicates: int, interval: tuple[float, float], news: bool
+) -> None:
+    (record,) = check_claims([shifted_mean], ledger=Ledger(tmp_path))
+    told = replace(record, verdict="holds", interval=(0.9, 1.1), replicates=1_000)
+    found = replace(told, verdict="undecided", interval=interval, replicates=replicates)
+    assert bool(contradictions([found], [told])) is news
+
+
 def test_replicates_are_the_documented_streams() -> None:
     pairs = measure_batch(shifted_mean, 3, [0, 7])
     draw = replicate_rng(3, "error-bars/shifted-mean", 7).normal(1, 0.5)

@@ -191,9 +191,11 @@ def contradictions(records: Iterable[Record], shipped: Iterable[Record]) -> list
     """What differs from the verdicts that ship: one sentence each, none if all is as told.
 
     A claim that is shipped as failing is a finding, and it is news when it no longer fails. One
-    that is shipped as undecided may be decided either way by other replicates.
+    that is shipped as undecided may be decided either way by other replicates, and fewer replicates
+    than the shipped ones may leave a claim undecided: then its interval must still meet the
+    shipped one.
     """
-    told = {(record.paper, record.claim): record.verdict for record in shipped}
+    told = {(record.paper, record.claim): record for record in shipped}
     found = []
     for record in records:
         name = f"{record.paper}/{record.claim}"
@@ -202,9 +204,17 @@ def contradictions(records: Iterable[Record], shipped: Iterable[Record]) -> list
             found.append(f"{name}: its broken twin holds")
         if before is None:
             found.append(f"{name}: no verdict ships with statlas; it is {record.verdict!r}")
-        elif record.verdict != before and before != Verdict.UNDECIDED:
-            found.append(f"{name}: shipped as {before!r}, now {record.verdict!r}")
+        elif not _agrees(record, before):
+            found.append(f"{name}: shipped as {before.verdict!r}, now {record.verdict!r}")
     return found
+
+
+def _agrees(record: Record, before: Record) -> bool:
+    if record.verdict == before.verdict or before.verdict == Verdict.UNDECIDED:
+        return True
+    (low, high), (shipped_low, shipped_high) = record.interval, before.interval
+    coarser = record.replicates < before.replicates and record.verdict == Verdict.UNDECIDED
+    return coarser and low <= shipped_high and shipped_low <= high
 
 
 __all__ = [
