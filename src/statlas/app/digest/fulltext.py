@@ -1,0 +1,201 @@
+"""Asking the database's own full-text index: SQLite's FTS5 and PostgreSQL's tsvector.
+
+Both are asked the same way: papers with all of some matches, at least one of others and none of a
+third kind, under further conditions; the best, the newest, or how many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY
+
+from statlas.app.digest.tables import paper
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A word or phrase.
+
+    Attributes
+    ----------
+    text
+        As written; several words must stand side by side.
+    field
+        ``title``, ``abstract``, ``authors``, ``categories``, or empty for anywhere.
+    is_prefix
+        Whether words that begin like this match as well.
+    """
+
+    text: str
+    field: str = ""
+    is_prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a paper must be like.
+
+    Attributes
+    ----------
+    every, some, none
+        It has each of `every`, at least one of `some` (where there are any), and none of `none`.
+    conditions
+        Further conditions on columns of ``paper``.
+    """
+
+    every: tuple[Match, ...] = ()
+    some: tuple[Match, ...] = ()
+    none: tuple[Match, ...] = ()
+    conditions: tuple[ColumnElement[bool], ...] = ()
+
+    @property
+    def asks_text(self) -> bool:
+        """Whether the full-text index is needed at all."""
+        return bool(self.every or self.some or self.none)
+
+
+class FullText(Protocol):
+    """What both databases can answer."""
+
+    def best(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
+        """Ids of the papers that the index ranks highest."""
+
+    def newest(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
+        """Ids of the papers that were added last."""
+
+    def count(self, connection: Connection, match: Match, at_most: int) -> int:
+        """How many papers have it, counted up to `at_most`."""
+
+
+def full_text(is_sqlite: bool) -> FullText:
+    """The full-text index of a database."""
+    return Fts5() if is_sqlite else TextVector()
+
+
+class Fts5:
+    """SQLite's index. A word is quoted, so that nothing in it is an operator."""
+
+    _TABLE: ColumnElement[Any] = literal_column("paper_text")
+    _ROW: ColumnElement[Any] = literal_column("paper_text.rowid")
+    _RANK: ColumnElement[Any] = literal_column("bm25(paper_text, 4.0, 1.0, 2.0, 1.0)")
+
+    def best(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
+        """Ids of the papers with the highest BM25."""
+        return self._ids(connection, self._select(demand).order_by(self._RANK).limit(limit))
+
+    def newest(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
+        """Ids of the papers that were added last."""
+        return self._ids(connection, self._select(demand).order_by(self._ROW.desc()).limit(limit))
+
+    def count(self, connection: Connection, match: Match, at_most: int) -> int:
+        """How many papers have it, counted up to `at_most`."""
+        some = self._select(Demand(every=(match,))).limit(at_most).subquery()
+        return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+
+    @staticmethod
+    def _ids(connection: Connection, statement: Select[Any]) -> list[int]:
+        return [int(row[0]) for row in connection.execute(statement)]
+
+    def _select(self, demand: Demand) -> Select[Any]:
+        expression = self._expression(demand)
+        statement = select(self._ROW.label("id")).select_from(text("paper_text"))
+        if demand.conditions:
+            statement = select(self._ROW.label("id")).select_from(text("paper_text, paper"))
+            statement = statement.where(paper.c.id == self._ROW, *demand.conditions)
+        return statement.where(self._TABLE.op("MATCH")(literal(expression)))
+
+    def _expression(self, demand: Demand) -> str:
+        parts = [self._quoted(match) for match in demand.every]
+        if demand.some:
+            parts.append("(" + " OR ".join(map(self._quoted, demand.some)) + ")")
+        expression = " AND ".join(parts)
+        if demand.none:
+            excluded = "(" + " OR ".join(map(self._quoted, demand.none)) + ")"
+            expression = f"({expression}) NOT {excluded}"
+        return expression
+
+    @staticmethod
+    def _quoted(match: Match) -> str:
+        inside = match.text.replace('"', " ")
+        column = f"{match.field} : " if match.field else ""
+        return f'{column}"{inside}"' + ("*" if match.is_prefix else "")
+
+
+_WEIGHTS = {"title": "a", "authors": "b", "categories": "c", "abstract": "d"}
+_LEXEME = re.compile(r"[^\W_]+")
+
+
+class TextVector:
+    """PostgreSQL's index: English stems in titles and abstracts, plain words in the rest."""
+
+    _VECTOR: ColumnElement[Any] = literal_column("paper.text")
+
+    def best(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
+        """Ids of the papers that ``ts_rank`` puts highest."""
+        asked = self._any([*demand.every, *demand.some])
+        rank = func.ts_rank(
+            literal_column("'{0.25, 0.25, 0.5, 1.0}'::float4[]"), self._VECTOR, asked
+        )
+        return self._ids(connection, demand, rank.desc(), limit)
+
+    def newest(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
+        """Ids of the papers that were added last."""
+        return self._ids(connection, demand, paper.c.id.desc(), limit)
+
+    def count(self, connection: Connection, match: Match, at_most: int) -> int:
+        """How many papers have it, counted up to `at_most`."""
+        some = select(paper.c.id).where(self._has(match)).limit(at_most).subquery()
+        return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+
+    def _ids(
+        self, connection: Connection, demand: Demand, order: ColumnElement[Any], limit: int
+    ) -> list[int]:
+        statement = select(paper.c.id).where(
+            *(self._has(match) for match in demand.every),
+            or_(*map(self._has, demand.some)) if demand.some else true(),
+            *(not_(self._has(match)) for match in demand.none),
+            *demand.conditions,
+        )
+        found = connection.execute(statement.order_by(order, paper.c.id).limit(limit))
+        return [int(row[0]) for row in found]
+
+    def _any(self, matches: Sequence[Match]) -> ColumnElement[Any]:
+        asked = self._query(matches[0])
+        for match in matches[1:]:
+            asked = asked.op("||", return_type=TSQUERY())(self._query(match))
+        return asked
+
+    def _has(self, match: Match) -> ColumnElement[bool]:
+        asked = self._query(match)
+        has: ColumnElement[bool] = self._VECTOR.op("@@")(asked)
+        if not match.field:
+            return has
+        weights: ColumnElement[Any] = literal_column(f"'{{{_WEIGHTS[match.field]}}}'::\"char\"[]")
+        return and_(has, func.ts_filter(self._VECTOR, weights).op("@@")(asked))
+
+    @staticmethod
+    def _query(match: Match) -> ColumnElement[Any]:
+        if match.is_prefix:
+            lexemes = _LEXEME.findall(match.text)
+            return func.to_tsquery("simple", " <-> ".join(f"{word}:*" for word in lexemes))
+        english = func.phraseto_tsquery("english", match.text)
+        plain = func.phraseto_tsquery("simple", match.text)
+        return english.op("||", return_type=TSQUERY())(plain)

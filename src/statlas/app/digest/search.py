@@ -1,0 +1,339 @@
+"""Searching the papers: the database proposes candidates, and they are ranked here.
+
+A full-text index answers rare words fast and common words slowly, since it must visit every paper
+that has them. So the words of a query are ordered by how rare they are; papers with the rare ones
+are the candidates (where all words are common, the newest papers that have all of them), and the
+best of these by the index's own rank are scored with all words, their synonyms, the field they
+stand in and whether they stand side by side as in the query.
+
+The score is the BM25F of `statlas.catalog.index`, over title and abstract, with the catalogue's
+synonyms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+
+from statlas.app.digest.database import Database
+from statlas.app.digest.fulltext import Demand, Match, full_text
+from statlas.app.digest.queries import Query, parse_query
+from statlas.app.digest.tables import paper, paper_category
+from statlas.catalog.index import SYNONYMS, Synonyms, read_synonyms
+from statlas.catalog.words import Word, words
+
+_COMMON = 4_000  # papers from which on a word is too common to propose candidates
+_MOST_PROPOSED = 10_000  # papers that the words of a query may propose together
+_SCORED = 100  # candidates that are scored
+_PROPOSING_WORTH = 0.5  # synonyms worth less add to scores, but propose nothing
+_TITLE_WEIGHT = 3.0
+_SATURATION = 1.2
+_LENGTH_SHARE = 0.4
+_USUAL_LENGTH = 90.0  # content words of title and abstract
+_SECOND_BEST = 0.2
+_NEIGHBOURS = 0.25
+_COVERED = 0.5
+_LONGEST_PHRASE = 4
+_MOST_WORDS = 30
+
+_Others = tuple[tuple[tuple[str, ...], float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A paper as lists show it."""
+
+    id: int
+    title: str
+    abstract: str
+    authors: tuple[str, ...]
+    categories: tuple[str, ...]
+    published: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A paper and its score, comparable within one query only."""
+
+    paper: Paper
+    score: float
+
+
+def search(
+    database: Database, query: str | Query, *, limit: int = 10, offset: int = 0
+) -> list[Hit]:
+    """Papers that answer a query, the best first.
+
+    Parameters
+    ----------
+    database
+        Where to look.
+    query
+        As `parse_query` reads it. Without words the newest papers that pass its conditions.
+    limit, offset
+        How many, and how many of the best to leave out.
+
+    Raises
+    ------
+    InputError
+        If the query cannot be read.
+    """
+    asked = parse_query(query) if isinstance(query, str) else query
+    with database.reading() as connection:
+        found = _Search(connection, database.is_sqlite, asked).best(offset + limit)
+    return found[offset:]
+
+
+def papers(connection: Connection, ids: Sequence[int]) -> list[Paper]:
+    """The papers of these ids, in this order."""
+    rows = connection.execute(select(paper).where(paper.c.id.in_(ids))).mappings()
+    found = {row["id"]: _paper(dict(row)) for row in rows}
+    return [found[id] for id in ids if id in found]
+
+
+def _paper(row: Mapping[str, Any]) -> Paper:
+    return Paper(
+        id=row["id"],
+        title=row["title"],
+        abstract=row["abstract"],
+        authors=tuple(row["authors"].split("\n")) if row["authors"] else (),
+        categories=tuple(row["categories"].split()),
+        published=row["published"],
+        url=row["url"],
+    )
+
+
+# --- concepts ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A word or known phrase of a query.
+
+    Attributes
+    ----------
+    own
+        Its terms.
+    written
+        As typed.
+    others
+        What may stand for it, as terms, and what each is worth.
+    """
+
+    own: tuple[str, ...]
+    written: str
+    others: _Others = ()
+
+
+@cache
+def _synonyms() -> Synonyms:
+    return read_synonyms(SYNONYMS)
+
+
+def concepts_of(text: str) -> list[Concept]:
+    """The concepts of a query, each once, longest known phrases first."""
+    typed = words(text)[:_MOST_WORDS] or [Word(part, part) for part in text.lower().split()][:5]
+    found: dict[tuple[str, ...], Concept] = {}
+    at = 0
+    while at < len(typed):
+        length = _phrase_length(typed, at)
+        own = tuple(word.term for word in typed[at : at + length])
+        written = " ".join(word.surface for word in typed[at : at + length])
+        others = tuple(
+            (tuple(other.split()), worth) for other, worth in _synonyms().get(" ".join(own), ())
+        )
+        found.setdefault(own, Concept(own, written, others))
+        at += length
+    return list(found.values())
+
+
+def _phrase_length(typed: Sequence[Word], at: int) -> int:
+    for length in range(min(_LONGEST_PHRASE, len(typed) - at), 1, -1):
+        if " ".join(word.term for word in typed[at : at + length]) in _synonyms():
+            return length
+    return 1
+
+
+# --- candidates ----------------------------------------------------------------------------------
+
+
+class _Search:
+    """One search on one connection."""
+
+    def __init__(self, connection: Connection, is_sqlite: bool, asked: Query):
+        self._connection = connection
+        self._index = full_text(is_sqlite)
+        self._asked = asked
+        self._every = tuple(Match(term.text, term.field) for term in asked.required)
+        self._none = tuple(Match(term.text, term.field) for term in asked.excluded)
+        self._conditions = tuple(_conditions(asked))
+
+    def best(self, limit: int) -> list[Hit]:
+        """The papers with the highest score; the newest where there are no words."""
+        concepts = concepts_of(self._asked.words) if self._asked.words else []
+        if not concepts:
+            return [Hit(found, 0.0) for found in papers(self._connection, self._newest(limit))]
+        counts = {
+            match: self._index.count(self._connection, match, _COMMON)
+            for concept in concepts
+            for match in _proposals(concept)
+        }
+        total = int(self._connection.execute(select(func.max(paper.c.id))).scalar() or 0)
+        rarity = [_rarity(counts[_proposals(concept)[0]], total) for concept in concepts]
+        ids = self._candidates(concepts, counts, max(_SCORED, limit))
+        return rank(concepts, rarity, papers(self._connection, ids))[:limit]
+
+    def _newest(self, limit: int) -> list[int]:
+        if self._every:
+            demand = Demand(every=self._every, none=self._none, conditions=self._conditions)
+            return self._index.newest(self._connection, demand, limit)
+        statement = select(paper.c.id).where(*self._conditions)
+        newest = statement.order_by(paper.c.published.desc(), paper.c.id.desc()).limit(limit)
+        if not self._none:
+            return [int(row.id) for row in self._connection.execute(newest)]
+        many = [int(row.id) for row in self._connection.execute(newest.limit(20 * limit))]
+        kept = self._without_excluded(many)
+        return kept[:limit]
+
+    def _without_excluded(self, ids: list[int]) -> list[int]:
+        excluded: set[int] = set()
+        for match in self._none:
+            demand = Demand(every=(match,), conditions=(paper.c.id.in_(ids),))
+            excluded.update(self._index.newest(self._connection, demand, len(ids)))
+        return [id for id in ids if id not in excluded]
+
+    def _candidates(
+        self, concepts: Sequence[Concept], counts: dict[Match, int], limit: int
+    ) -> list[int]:
+        rare = [match for match, n in counts.items() if 0 < n < _COMMON]
+        proposing: list[Match] = []
+        proposed = 0
+        for match in sorted(rare, key=lambda match: (counts[match], match.text)):
+            proposed += counts[match]
+            if proposing and proposed > _MOST_PROPOSED:
+                break
+            proposing.append(match)
+        if not proposing:
+            return self._common_candidates(concepts, limit)
+        demand = Demand(self._every, tuple(proposing), self._none, self._conditions)
+        return self._index.best(self._connection, demand, limit)
+
+    def _common_candidates(self, concepts: Sequence[Concept], limit: int) -> list[int]:
+        """The newest papers with all words in the title, then those with all words anywhere."""
+        ids: dict[int, None] = {}
+        for field in ("title", ""):
+            every = tuple(Match(concept.written, field) for concept in concepts)
+            demand = Demand(self._every + every, (), self._none, self._conditions)
+            ids |= dict.fromkeys(self._index.newest(self._connection, demand, limit // 2))
+        return list(ids)
+
+
+def _proposals(concept: Concept) -> list[Match]:
+    """The matches that may propose candidates; the concept's own words first."""
+    near = [
+        Match(" ".join(terms), is_prefix=True)
+        for terms, worth in concept.others
+        if worth >= _PROPOSING_WORTH
+    ]
+    return [Match(concept.written), *near]
+
+
+def _rarity(n: int, total: int) -> float:
+    return math.log(1 + (total - min(n, total) + 0.5) / (n + 0.5))
+
+
+def _conditions(asked: Query) -> Iterable[ColumnElement[bool]]:
+    if asked.after:
+        yield paper.c.published >= asked.after
+    if asked.before:
+        yield paper.c.published <= asked.before
+        yield paper.c.published != ""
+    if asked.categories:
+        yield exists().where(
+            paper_category.c.paper == paper.c.id,
+            or_(
+                *(
+                    or_(
+                        paper_category.c.category == name,
+                        paper_category.c.category.startswith(f"{name}.", autoescape=True),
+                    )
+                    for name in asked.categories
+                )
+            ),
+        )
+
+
+# --- scores --------------------------------------------------------------------------------------
+
+
+def rank(concepts: Sequence[Concept], rarity: Sequence[float], found: Sequence[Paper]) -> list[Hit]:
+    """Score papers and sort them, the best first; equal scores by date, the newest first."""
+    hits = [Hit(item, _score(concepts, rarity, item)) for item in found]
+    hits = [hit for hit in hits if hit.score > 0]
+    return sorted(
+        hits, key=lambda hit: (hit.score, hit.paper.published, hit.paper.id), reverse=True
+    )
+
+
+def _score(concepts: Sequence[Concept], rarity: Sequence[float], item: Paper) -> float:
+    title = [word.term for word in words(item.title)]
+    rest = [word.term for word in words(item.abstract)]
+    length = (len(title) + len(rest)) / _USUAL_LENGTH
+    norm = 1 - _LENGTH_SHARE + _LENGTH_SHARE * length
+    counts: dict[str, float] = defaultdict(float)
+    for term in rest:
+        counts[term] += 1.0
+    for term in title:
+        counts[term] += _TITLE_WEIGHT
+    score = covered = total = 0.0
+    for concept, weight in zip(concepts, rarity, strict=True):
+        share = _share(concept, counts, norm)
+        total += weight
+        score += weight * share
+        covered += weight * (share > 0)
+    if score == 0:
+        return 0.0
+    score += _neighbours(concepts, rarity, title, rest)
+    return score * (1 - _COVERED + _COVERED * covered / total)
+
+
+def _share(concept: Concept, counts: Mapping[str, float], norm: float) -> float:
+    """What a paper earns for a concept, 0 to 1.2: the best alternative and a bit of the next."""
+    earned = [
+        worth * min(_saturated(counts.get(term, 0.0) / norm) for term in terms)
+        for terms, worth in ((concept.own, 1.0), *concept.others)
+    ]
+    if len(concept.own) > 1:  # a known phrase of which only some words are there
+        parts = [_saturated(counts.get(term, 0.0) / norm) for term in concept.own]
+        earned.append(0.5 * sum(parts) / len(parts))
+    earned.sort(reverse=True)
+    return earned[0] + (_SECOND_BEST * earned[1] if len(earned) > 1 else 0.0)
+
+
+def _saturated(count: float) -> float:
+    return count / (_SATURATION + count)
+
+
+def _neighbours(
+    concepts: Sequence[Concept], rarity: Sequence[float], title: list[str], rest: list[str]
+) -> float:
+    """The bonus for words that stand side by side as in the query."""
+    asked = [
+        (term, weight)
+        for concept, weight in zip(concepts, rarity, strict=True)
+        for term in concept.own
+    ]
+    present = set(pairwise(title)) | set(pairwise(rest))
+    return sum(
+        _NEIGHBOURS * (a_weight + b_weight)
+        for (a, a_weight), (b, b_weight) in pairwise(asked)
+        if (a, b) in present
+    )
