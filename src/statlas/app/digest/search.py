@@ -13,6 +13,7 @@ synonyms.
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,22 +28,25 @@ from statlas.app.digest.fulltext import Demand, Match, full_text
 from statlas.app.digest.queries import Query, parse_query
 from statlas.app.digest.tables import paper, paper_category
 from statlas.catalog.index import SYNONYMS, Synonyms, read_synonyms
-from statlas.catalog.words import Word, words
+from statlas.catalog.words import Word, fold, term, words
 
-_COMMON = 4_000  # papers from which on a word is too common to propose candidates
-_MOST_PROPOSED = 10_000  # papers that the words of a query may propose together
+_COMMON = 2_500  # papers from which on a word is too common to propose candidates
+_MOST_PROPOSED = 6_000  # papers that the words of a query may propose together
 _SCORED = 100  # candidates that are scored
 _PROPOSING_WORTH = 0.5  # synonyms worth less add to scores, but propose nothing
 _TITLE_WEIGHT = 3.0
 _SATURATION = 1.2
 _LENGTH_SHARE = 0.4
-_USUAL_LENGTH = 90.0  # content words of title and abstract
+_USUAL_LENGTH = 150.0  # words of title and abstract
+_PART_OF_PHRASE = 0.5
+_BEGINNING = 3  # letters
 _SECOND_BEST = 0.2
 _NEIGHBOURS = 0.25
 _COVERED = 0.5
 _LONGEST_PHRASE = 4
 _MOST_WORDS = 30
 
+_WORD = re.compile(r"[^\W_]+")
 _Others = tuple[tuple[tuple[str, ...], float], ...]
 
 
@@ -257,18 +261,14 @@ def _conditions(asked: Query) -> Iterable[ColumnElement[bool]]:
         yield paper.c.published <= asked.before
         yield paper.c.published != ""
     if asked.categories:
-        yield exists().where(
-            paper_category.c.paper == paper.c.id,
-            or_(
-                *(
-                    or_(
-                        paper_category.c.category == name,
-                        paper_category.c.category.startswith(f"{name}.", autoescape=True),
-                    )
-                    for name in asked.categories
-                )
-            ),
-        )
+        yield category_condition(asked.categories)
+
+
+def category_condition(names: Sequence[str]) -> ColumnElement[bool]:
+    """That a paper is of one of the categories; ``cs`` stands for all of ``cs.*``."""
+    own = paper_category.c.category
+    of_any = (or_(own == name, own.startswith(f"{name}.", autoescape=True)) for name in names)
+    return exists().where(paper_category.c.paper == paper.c.id, or_(*of_any))
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -276,33 +276,60 @@ def _conditions(asked: Query) -> Iterable[ColumnElement[bool]]:
 
 def rank(concepts: Sequence[Concept], rarity: Sequence[float], found: Sequence[Paper]) -> list[Hit]:
     """Score papers and sort them, the best first; equal scores by date, the newest first."""
-    hits = [Hit(item, _score(concepts, rarity, item)) for item in found]
-    hits = [hit for hit in hits if hit.score > 0]
+    scorer = _Scorer(concepts, rarity)
+    hits = [Hit(item, score) for item in found if (score := scorer.score(item)) > 0]
     return sorted(
         hits, key=lambda hit: (hit.score, hit.paper.published, hit.paper.id), reverse=True
     )
 
 
-def _score(concepts: Sequence[Concept], rarity: Sequence[float], item: Paper) -> float:
-    title = [word.term for word in words(item.title)]
-    rest = [word.term for word in words(item.abstract)]
-    length = (len(title) + len(rest)) / _USUAL_LENGTH
-    norm = 1 - _LENGTH_SHARE + _LENGTH_SHARE * length
-    counts: dict[str, float] = defaultdict(float)
-    for term in rest:
-        counts[term] += 1.0
-    for term in title:
-        counts[term] += _TITLE_WEIGHT
-    score = covered = total = 0.0
-    for concept, weight in zip(concepts, rarity, strict=True):
-        share = _share(concept, counts, norm)
-        total += weight
-        score += weight * share
-        covered += weight * (share > 0)
-    if score == 0:
-        return 0.0
-    score += _neighbours(concepts, rarity, title, rest)
-    return score * (1 - _COVERED + _COVERED * covered / total)
+class _Scorer:
+    """The score of a paper for the concepts of a query."""
+
+    def __init__(self, concepts: Sequence[Concept], rarity: Sequence[float]):
+        self._weighted = list(zip(concepts, rarity, strict=True))
+        self._total = sum(rarity)
+        own = [(term, weight) for concept, weight in self._weighted for term in concept.own]
+        self._pairs = {
+            (a, b): _NEIGHBOURS * (a_weight + b_weight)
+            for (a, a_weight), (b, b_weight) in pairwise(own)
+            if a != b
+        }
+        asked = {term for concept in concepts for term in concept.own}
+        asked |= {term for concept in concepts for other, _ in concept.others for term in other}
+        # A stem begins like its word: other words need not be stemmed at all.
+        self._beginnings = {term[:_BEGINNING] for term in asked}
+        self._asked = asked
+
+    def score(self, item: Paper) -> float:
+        title, n_title = self._places(item.title)
+        abstract, n_abstract = self._places(item.abstract)
+        counts: dict[str, float] = defaultdict(float)
+        for _, found in abstract:
+            counts[found] += 1.0
+        for _, found in title:
+            counts[found] += _TITLE_WEIGHT
+        if not counts:
+            return 0.0
+        norm = 1 - _LENGTH_SHARE + _LENGTH_SHARE * (n_title + n_abstract) / _USUAL_LENGTH
+        score = covered = 0.0
+        for concept, weight in self._weighted:
+            share = _share(concept, counts, norm)
+            score += weight * share
+            covered += weight * (share > 0)
+        beside = _side_by_side(title) | _side_by_side(abstract)
+        score += sum(bonus for pair, bonus in self._pairs.items() if pair in beside)
+        return score * (1 - _COVERED + _COVERED * covered / self._total)
+
+    def _places(self, text: str) -> tuple[list[tuple[int, str]], int]:
+        """Where the terms of the query stand in a text, and how many words it has."""
+        tokens = _WORD.findall(fold(text))
+        places = [
+            (at, found)
+            for at, token in enumerate(tokens)
+            if token[:_BEGINNING] in self._beginnings and (found := term(token)) in self._asked
+        ]
+        return places, len(tokens)
 
 
 def _share(concept: Concept, counts: Mapping[str, float], norm: float) -> float:
@@ -313,7 +340,7 @@ def _share(concept: Concept, counts: Mapping[str, float], norm: float) -> float:
     ]
     if len(concept.own) > 1:  # a known phrase of which only some words are there
         parts = [_saturated(counts.get(term, 0.0) / norm) for term in concept.own]
-        earned.append(0.5 * sum(parts) / len(parts))
+        earned.append(_PART_OF_PHRASE * sum(parts) / len(parts))
     earned.sort(reverse=True)
     return earned[0] + (_SECOND_BEST * earned[1] if len(earned) > 1 else 0.0)
 
@@ -322,18 +349,6 @@ def _saturated(count: float) -> float:
     return count / (_SATURATION + count)
 
 
-def _neighbours(
-    concepts: Sequence[Concept], rarity: Sequence[float], title: list[str], rest: list[str]
-) -> float:
-    """The bonus for words that stand side by side as in the query."""
-    asked = [
-        (term, weight)
-        for concept, weight in zip(concepts, rarity, strict=True)
-        for term in concept.own
-    ]
-    present = set(pairwise(title)) | set(pairwise(rest))
-    return sum(
-        _NEIGHBOURS * (a_weight + b_weight)
-        for (a, a_weight), (b, b_weight) in pairwise(asked)
-        if (a, b) in present
-    )
+def _side_by_side(places: Sequence[tuple[int, str]]) -> set[tuple[str, str]]:
+    """Pairs of terms with at most one word between them."""
+    return {(a, b) for (at, a), (then, b) in pairwise(places) if then - at <= 2}
