@@ -1,4 +1,4 @@
-"""The command line: find, show, run, check and cite.
+"""The command line: find, show, run, check, cite, serve and digest.
 
 Each command imports what it needs when it runs, so that browsing the catalogue loads no numerical
 library and answers at once.
@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "measure a paper's claims here, with error bars",
     "cite": "print BibTeX",
     "serve": "find, run and check in a browser, on this machine",
+    "digest": "your own feeds of papers: search, trending, and a mail a day",
 }
 
 
@@ -59,6 +60,10 @@ def _dispatch(arguments: list[str]) -> int:
         from statlas.app.cli.run import run_command
 
         return run_command(arguments[1:])
+    if arguments and arguments[0] == "digest":
+        from statlas.app.cli.digest import digest_command
+
+        return digest_command(arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:

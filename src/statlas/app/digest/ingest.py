@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from statlas.app.digest.database import Database
@@ -329,7 +329,14 @@ def _write_problems(
         for item in problems[: max(0, MOST_PROBLEMS - kept)]
     ]
     if rows:
-        connection.execute(_insert(is_sqlite)(problem).on_conflict_do_nothing(), rows)
+        insert_ignoring(connection, is_sqlite, problem, rows)
+
+
+def insert_ignoring(
+    connection: Connection, is_sqlite: bool, table: Table, rows: list[dict[str, Any]]
+) -> None:
+    """Insert the rows that are not there yet."""
+    connection.execute(_insert(is_sqlite)(table).on_conflict_do_nothing(), rows)
 
 
 def _insert(is_sqlite: bool) -> Any:

@@ -30,8 +30,8 @@ from statlas.app.digest.tables import paper, paper_category
 from statlas.catalog.index import SYNONYMS, Synonyms, read_synonyms
 from statlas.catalog.words import Word, fold, term, words
 
-_COMMON = 2_500  # papers from which on a word is too common to propose candidates
-_MOST_PROPOSED = 6_000  # papers that the words of a query may propose together
+_COMMON = 4_000  # papers from which on a word is too common to propose candidates
+_MOST_PROPOSED = 10_000  # papers that the words of a query may propose together
 _SCORED = 100  # candidates that are scored
 _PROPOSING_WORTH = 0.5  # synonyms worth less add to scores, but propose nothing
 _TITLE_WEIGHT = 3.0

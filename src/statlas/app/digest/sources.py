@@ -27,7 +27,7 @@ from statlas.app.digest.database import Database
 from statlas.app.digest.feeds import files_of, read_feed
 from statlas.app.digest.ingest import Counts, ingest
 from statlas.app.digest.records import web_address
-from statlas.app.digest.tables import feed
+from statlas.app.digest.tables import feed, problem
 from statlas.core.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
@@ -363,3 +363,32 @@ def _now(now: float | None) -> float:
 
 def _clock(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(at))
+
+
+def update_all(database: Database, now: float | None = None) -> list[Outcome]:
+    """Ask again all addresses whose time has come; an error stands in the outcome's `note`."""
+    with database.reading() as connection:
+        rows = connection.execute(select(feed.c.source).where(feed.c.source.contains("://")))
+        addresses = [source for (source,) in rows]
+    outcomes = []
+    for address in addresses:
+        try:
+            outcomes += add_source(database, address, now=now)
+        except InputError as error:
+            outcomes.append(Outcome(address, "", note=f"not read: {error}"))
+    return outcomes
+
+
+def feeds_with_problems(database: Database, most: int = 5) -> list[dict[str, Any]]:
+    """All feeds, each with the first problems of its records."""
+    with database.reading() as connection:
+        listed = [
+            dict(row) for row in connection.execute(select(feed).order_by(feed.c.id)).mappings()
+        ]
+        for item in listed:
+            statement = select(problem.c.place, problem.c.message, problem.c.excerpt)
+            rows = connection.execute(
+                statement.where(problem.c.feed == item["id"]).order_by(problem.c.id).limit(most)
+            )
+            item["problems"] = [dict(row) for row in rows.mappings()]
+    return listed

@@ -182,13 +182,12 @@ mail = Table(
     _reader(),
     Column("kind", Text, nullable=False),  # digest, confirm
     Column("day", Text, nullable=False),  # in the reader's time zone
-    Column("state", Text, nullable=False),  # waiting, sending, closing, sent, uncertain, failed
+    Column("state", Text, nullable=False),  # see outbox.py
     Column("message_id", Text, nullable=False),
     Column("content", LargeBinary, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_at", Double, nullable=False, default=0.0),
-    Column("worker", Text, nullable=False, default=""),
-    Column("worker_until", Double, nullable=False, default=0.0),
+    Column("sender", Text, nullable=False, default=""),  # host and start of the machine
     Column("composed", Double, nullable=False),
     Column("sent", Double),
     Column("error", Text, nullable=False, default=""),

@@ -1,0 +1,91 @@
+"""The service: reads feeds and sends mails, each at its time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from statlas.app.digest.compose import compose_confirmation, compose_digests
+from statlas.app.digest.database import Database
+from statlas.app.digest.outbox import Sent, send_waiting
+from statlas.app.digest.readers import PENDING, readers
+from statlas.app.digest.settings import MailSettings
+from statlas.app.digest.sources import update_all
+from statlas.core.errors import InputError
+
+_ROUND = 60.0  # seconds
+_FEEDS_EVERY = 3600.0
+
+
+def send_round(
+    database: Database,
+    settings: MailSettings,
+    *,
+    everyone: bool = False,
+    now: float | None = None,
+) -> tuple[int, Sent]:
+    """Compose what is due and send what waits; return how many were composed, and what was sent."""
+    asked = [person for person in readers(database) if person.state == PENDING]
+    composed = sum(
+        compose_confirmation(database, settings, person, now)
+        for person in asked
+        if _is_unasked(database, person.id)
+    )
+    composed += compose_digests(database, settings, now=now, everyone=everyone)
+    return composed, send_waiting(database, settings, now=now)
+
+
+def _is_unasked(database: Database, reader_id: int) -> bool:
+    """Whether no mail has asked this reader since the subscription."""
+    from sqlalchemy import select
+
+    from statlas.app.digest.tables import mail, reader
+
+    statement = select(mail.c.id).where(
+        mail.c.reader == reader_id,
+        mail.c.kind == "confirm",
+        mail.c.composed
+        >= select(reader.c.created).where(reader.c.id == reader_id).scalar_subquery(),
+    )
+    with database.reading() as connection:
+        return connection.execute(statement).first() is None
+
+
+def serve(
+    database: Database,
+    settings: MailSettings,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    rounds: int | None = None,
+) -> None:
+    """Read addresses once an hour and send mails once a minute, until interrupted.
+
+    Parameters
+    ----------
+    database, settings
+        The digest, and how mails leave.
+    say
+        Told what was done.
+    rounds
+        How many minutes to go on; for ever by default.
+    """
+    next_feeds = 0.0
+    done = 0
+    while rounds is None or done < rounds:
+        start = time.time()
+        if start >= next_feeds:
+            for outcome in update_all(database):
+                say(f"{outcome.source}: {outcome.counts.new:,} new papers {outcome.note}".rstrip())
+            next_feeds = start + _FEEDS_EVERY
+        try:
+            composed, sent = send_round(database, settings)
+        except InputError as error:  # another sender is at work
+            say(str(error))
+        else:
+            if composed or sent.sent or sent.errors:
+                say(f"{composed} mails composed, {sent.sent} sent, {len(sent.errors)} with errors")
+            for line in sent.errors:
+                say(f"  {line}")
+        done += 1
+        if rounds is None or done < rounds:
+            time.sleep(max(0.0, _ROUND - (time.time() - start)))
