@@ -310,7 +310,7 @@ def test_accepted_shares_by_counting() -> None:
     """Definition."""
     scores, groups = np.array([0.1, 0.5, 0.9, 0.7]), np.array([[1, 0], [1, 0], [1, 1], [1, 1]])
     found = accepted_shares(scores, np.array([0.6, 0.95]), groups.astype(bool), np.ones((4, 2)))
-    np.testing.assert_allclose(found, [[0.5, 0], [1, 0]])
+    np.testing.assert_allclose(found, np.array([[0.5, 0.0], [1.0, 0.0]]))
 
 
 def test_bootstrap_intervals_cover_the_area_of_two_normals() -> None:

@@ -327,9 +327,10 @@ def _read(
     unknown = _unknown_class(rows, classes, np.isin(names, [in_distribution, training]))
     unknown |= np.isin(names, semantic or [])
     inside = names == in_distribution
-    if (inside & unknown).any():
+    strange = unknown & np.isin(names, [in_distribution, training])
+    if strange.any():
         raise InputError(
-            f"{int((inside & unknown).sum())} in-distribution rows have a class that the model "
+            f"{int(strange.sum())} in-distribution or training rows have a class that the model "
             "does not know",
             column=str(rows.columns.get("label", rows.columns["domain"])),
             remedy="give them a domain of their own",
