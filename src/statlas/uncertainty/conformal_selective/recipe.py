@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
 
 from statlas.core import (
+    ConvergenceError,
     Example,
     Features,
     InputError,
@@ -44,6 +47,7 @@ ModelName = Literal["forest", "linear", "boosting"]
 _TREES, _LEAF, _NEIGHBOURS = 50, 5, 10
 _FOLDS, _FEWEST = 4, 40
 _RESAMPLES, _POINTS, _LEVEL = 250, 80, 0.95
+_SHOWN = 0.005  # difference of areas that shows in two digits
 _STATED = (0.8, 0.85, 0.9, 0.95)  # shares at which the paper compares rules
 
 _NAMES = ("conformal", "variance", "ensemble", "distance")
@@ -98,25 +102,25 @@ class SelectiveReport(Result):
     def draw(self, figure: Figure) -> None:
         """Coverage-risk curves, and predictions with what became of them."""
         left, right = figure.subplots(1, 2)
-        figure.set_size_inches(9.6, 4.3)
+        figure.set_size_inches(9.6, 5.2)
         unit = f"(unit of {self.details['target']})"
-        low, high = self.details["band"]
-        left.fill_between(
-            self.details["shares"], low, high, color=_COLOURS["conformal"], alpha=0.15, linewidth=0,
-            label="its 95 % interval at each share",
-        )  # fmt: skip
         for name in _NAMES:
             left.plot(
                 self.details["shares"], self.details["curves"][name], color=_COLOURS[name],
                 label=_TITLES[name], linewidth=2.4 if name == "conformal" else 1.3,
             )  # fmt: skip
+        low, high = self.details["band"]
+        left.fill_between(
+            self.details["shares"], low, high, color=_COLOURS["conformal"], alpha=0.15, linewidth=0,
+            label="95 % interval for the first",
+        )  # fmt: skip
         left.axhline(self.details["risk"], color="#666666", linewidth=1, label="at random")
         left.axvline(
             self.options["keep"], color="#666666", linewidth=1, linestyle=":", label="share asked"
         )
         left.set(xlabel="share of rows answered", ylabel=f"root mean squared error {unit}")
         left.set_ylim(bottom=0)
-        left.legend(fontsize=8, loc="lower left")
+        left.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
         kept = self.table["kept"].to_numpy(bool)
         for mask, colour, marker, name in (
             (~kept, "#999999", "x", "declined"),
@@ -129,7 +133,7 @@ class SelectiveReport(Result):
         ends = [float(self.table["predicted"].min()), float(self.table["predicted"].max())]
         right.plot(ends, ends, color="#666666", linewidth=1, label="predicted = actual")
         right.set(xlabel=f"predicted {unit}", ylabel=f"actual {unit}")
-        right.legend(fontsize=8)
+        right.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
 
 
 def _example() -> pd.DataFrame:
@@ -200,26 +204,41 @@ def selective_regression(
             column=str(columns[0]),
             remedy="give features that vary",
         )
-    table, scores = _rotated(x, y, keep, level, model, width, generator)
+    centre, scale = (float(part[0]) for part in _scale(y[:, None]))
+    middle, spread = _scale(x)
+    table, scores = _rotated(
+        (x - middle) / spread, (y - centre) / scale, keep, level, model, width, generator
+    )
     errors = (table["actual"] - table["predicted"]).to_numpy(float) ** 2
     areas = _areas(errors, scores, generator)
     curves = {name: coverage_risk_curve(errors, scores[name]) for name in _NAMES}
     shown = np.unique(np.linspace(len(y) // 20, len(y) - 1, _POINTS).astype(int))
+    ends = ["predicted", "low", "high"]
+    table = table.assign(actual=y, **(table[ends] * scale + centre))
     return SelectiveReport(
-        headline=_headline(table, errors, areas, keep, level),
-        table=table,
+        headline=_headline(table, scale * np.sqrt(errors), areas, keep, level),
+        table=table.assign(rejection_score=scale * scores["conformal"]),
         values=tuple(_values(table, areas)),
         details={
             "target": str(rows.columns["target"]),
             "shares": (shown + 1) / len(y),
-            "curves": {name: np.sqrt(curve[shown]) for name, curve in curves.items()},
-            "band": _band(errors, scores["conformal"], shown, generator),
-            "risk": float(np.sqrt(errors.mean())),
+            "curves": {name: scale * np.sqrt(curve[shown]) for name, curve in curves.items()},
+            "band": scale * _band(errors, scores["conformal"], shown, generator),
+            "risk": float(scale * np.sqrt(errors.mean())),
             "protocol": _protocol(curves, keep),
         },
         status=Status.OK,
         warnings=tuple(_notices(table, areas)),
     )
+
+
+def _scale(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Means and spreads by column: models fit numbers of ordinary size, whatever their unit."""
+    largest = np.abs(columns).max(axis=0)
+    largest = np.where(largest > 0, largest, 1.0)
+    parts = columns / largest
+    spread = np.where(np.ptp(columns, axis=0) > 0, parts.std(axis=0), 1.0)
+    return parts.mean(axis=0) * largest, spread * largest
 
 
 # --- fits -----------------------------------------------------------------------------------------
@@ -255,31 +274,47 @@ def _regressor(
     )
 
 
+def _converged(
+    model: ConformalSelectiveRegressor, x: FloatArray, y: FloatArray
+) -> ConformalSelectiveRegressor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            return model.fit(x, y)
+        except ConvergenceWarning as problem:
+            raise ConvergenceError(
+                "the linear quantile regression found no solution; use model='forest'"
+            ) from problem
+
+
 def _rotated(
     x: FloatArray, y: FloatArray, keep: float, level: float, model: ModelName, width: WidthName,
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, dict[str, FloatArray]]:  # fmt: skip
     """Every row predicted once, by models fitted and calibrated on other folds."""
+    from sklearn.ensemble import RandomForestRegressor
+
     fold = rng.permutation(len(y)) % _FOLDS
     columns = {name: np.empty(len(y)) for name in ("predicted", "low", "high")}
     scores = {name: np.empty(len(y)) for name in _NAMES}
     kept = np.zeros(len(y), dtype=bool)
-    from sklearn.ensemble import RandomForestRegressor
-
     for here in range(_FOLDS):
         new, rest, seed = fold == here, fold != here, sklearn_seed(rng)
-        fit = _regressor(model, width, keep, level, seed).fit(x[rest], y[rest])
+        fit = _converged(_regressor(model, width, keep, level, seed), x[rest], y[rest])
         columns["predicted"][new] = fit.predict(x[new])
         columns["low"][new], columns["high"][new] = fit.predict_interval(x[new]).T
         scores["conformal"][new] = fit.rejection_score(x[new])
         kept[new] = fit.rule_.kept(scores["conformal"][new])
-        forest = RandomForestRegressor(_TREES, min_samples_leaf=_LEAF, random_state=seed)
+        if model == "forest":  # the model's own trees
+            forest = fit.estimator_
+        else:
+            forest = RandomForestRegressor(_TREES, min_samples_leaf=_LEAF, random_state=seed)
+            forest.fit(x[rest], y[rest])
         scores["variance"][new] = variance_score(x[rest], y[rest], x[new])
-        scores["ensemble"][new] = ensemble_score(forest.fit(x[rest], y[rest]), x[new])
+        scores["ensemble"][new] = ensemble_score(forest, x[new])
         scores["distance"][new] = distance_score(x[rest], y[rest], x[new])
     table = pd.DataFrame({"row": np.arange(1, len(y) + 1), "actual": y, **columns, "kept": kept})
     table["covered"] = (table["low"] <= y) & (y <= table["high"])
-    table["rejection_score"] = scores["conformal"]
     return table, scores
 
 
@@ -370,17 +405,23 @@ def _unbounded(table: pd.DataFrame) -> bool:
 
 
 def _headline(
-    table: pd.DataFrame, errors: FloatArray, areas: _Areas, keep: float, level: float
+    table: pd.DataFrame, misses: FloatArray, areas: _Areas, keep: float, level: float
 ) -> str:
     kept = table["kept"].to_numpy(bool)
     if not kept.any():
         return f"No prediction is kept of {len(kept)} (asked: {100 * keep:g} % at least)."
-    risk, whole = float(np.sqrt(errors[kept].mean())), float(np.sqrt(errors.mean()))
-    text = (
-        f"Keeping the {int(kept.sum())} of {len(kept)} predictions with the shortest intervals "
-        f"(asked: {100 * keep:g} % at least) takes the root mean squared error from {whole:.4g} to "
-        f"{risk:.4g}"
-    )
+    risk, whole = (float(np.linalg.norm(m) / np.sqrt(len(m))) for m in (misses[kept], misses))
+    if kept.all():
+        text = (
+            f"All {len(kept)} predictions are kept (asked: {100 * keep:g} % at least), with a root "
+            f"mean squared error of {whole:.4g}"
+        )
+    else:
+        text = (
+            f"Keeping the {int(kept.sum())} of {len(kept)} predictions with the shortest intervals "
+            f"(asked: {100 * keep:g} % at least) takes the root mean squared error from "
+            f"{whole:.4g} to {risk:.4g}"
+        )
     if _unbounded(table):
         text += f"; there are too few rows for intervals of {100 * level:g} %"
     else:
@@ -401,6 +442,13 @@ def _headline(
 
 
 def _notices(table: pd.DataFrame, areas: _Areas) -> Iterator[Notice]:
+    if table["kept"].all():
+        yield Notice(
+            "none-declined",
+            "no row is declined: too many intervals have the same width, or almost all rows were "
+            "asked for",
+            "ask for fewer rows, or try another model or width",
+        )
     if areas.interval("conformal")[1] >= 1:
         yield Notice(
             "like-chance",
@@ -409,7 +457,7 @@ def _notices(table: pd.DataFrame, areas: _Areas) -> Iterator[Notice]:
         )
     for name in _NAMES[1:]:
         low, high = areas.excess(name)
-        if low > 0:
+        if low >= _SHOWN:
             yield Notice(
                 "baseline-better",
                 f"rejection by {_TITLES[name]} has the smaller normalised area here (by {low:.2f} "
