@@ -239,7 +239,7 @@ def choosing_by_right_or_wrong(rng: np.random.Generator, choose: Callable[..., i
     expect=Above(0),
     unit="AUROC at in-distribution errors minus the mean of the ten other detectors",
     subject="max_softmax",
-    twin=Twin("the Mahalanobis distance in its place", "mahalanobis"),
+    twin=Twin("the distance to the nearest training rows in its place", "knn"),
     quick=8,
     full=120,
 )
