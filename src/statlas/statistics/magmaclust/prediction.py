@@ -318,15 +318,16 @@ def single_task(seen: ArrayLike, y: ArrayLike, new: ArrayLike, noisy: bool = Tru
         Inputs of range about 1 (n_seen, n_inputs), values (n_seen,), inputs (n_new, n_inputs).
     """
     x, values = np.asarray(seen, dtype=float), np.asarray(y, dtype=float)
-    points = np.vstack([x, np.asarray(new, dtype=float)])
-    n, offset, scale = len(values), float(values.mean()), float(values.std()) or 1.0
-    flat = MeanProcesses(points, np.zeros((1, len(points))), np.zeros((1, *[len(points)] * 2)))
-    runs = [
-        new_task_em(flat, (values - offset) / scale, np.array(start), np.zeros(1))
-        for start in SINGLE_STARTS
-    ]
-    logs = max(runs, key=lambda run: float(run[2][-1]))[0]
-    reach, spread, noise = _deviation(x, points[n:], logs)
-    mean = reach @ ((values - offset) / scale)
-    found = _continuation(np.ones(1), logs, mean[None], spread[None], noise, noisy)
+    offset, scale = float(values.mean()), float(values.std()) or 1.0
+    scaled = (values - offset) / scale
+    logs = alone_logs(x, scaled)
+    reach, spread, noise = _deviation(x, np.asarray(new, dtype=float), logs)
+    found = _continuation(np.ones(1), logs, (reach @ scaled)[None], spread[None], noise, noisy)
     return found.mixture.scaled(offset, scale)
+
+
+def alone_logs(seen: FloatArray, y: FloatArray) -> FloatArray:
+    """Log variance, length scale and noise variance of largest likelihood of one task alone."""
+    flat = MeanProcesses(seen, np.zeros((1, len(y))), np.zeros((1, len(y), len(y))))
+    runs = [new_task_em(flat, y, start, np.zeros(1)) for start in SINGLE_STARTS]
+    return max(runs, key=lambda run: float(run[2][-1]))[0]
