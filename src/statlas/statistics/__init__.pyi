@@ -1,6 +1,8 @@
 from .composite_small_area import small_domain_proportions as small_domain_proportions
 from .flexible_survival import survival_model as survival_model
 from .gp_distillation import distil_process as distil_process
+from .kde_modes import SketchedModeFinder as SketchedModeFinder
+from .kde_modes import density_modes as density_modes
 from .sketched_ensembles import SketchedRidgeEnsembleGCV as SketchedRidgeEnsembleGCV
 from .sketched_ensembles import tune_sketched_ridge as tune_sketched_ridge
 from .sketched_ridgeless import choose_sketch_size as choose_sketch_size
