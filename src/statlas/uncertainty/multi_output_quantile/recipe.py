@@ -86,8 +86,8 @@ class RegionReport(Result):
             axes.plot(*row["actual"][:2], "X", color=colour, markeredgecolor="black", markersize=9,
                       label=f"row {row['row']}")  # fmt: skip
         axes.set(xlabel=first, ylabel=second)
-        axes.set_title("regions of three unseen rows, cross: what came")
-        axes.legend(fontsize=8)
+        axes.set_title("regions of three unseen rows; cross: what came")
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4)
 
     def _draw_coverage(self, axes: Axes) -> None:
         table = self.table[::-1]
@@ -200,7 +200,7 @@ def response_region(
         models[name].set_params(random_state=sklearn_seed(generator)).fit(data.x_own, data.y_own)
         judged[name] = _Judged(
             models[name].contains(data.x_test, data.y_test),
-            models[name].area(data.x_test, n_draws=1_000, rng=generator),
+            models[name].area(data.x_test, n_draws=500, rng=generator),
         )
     table = _table(judged, generator)
     method = models["learned"]
