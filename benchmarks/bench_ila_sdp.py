@@ -1,10 +1,10 @@
 """The K-means relaxation against cvxpy, and clustering against scikit-learn.
 
 First the convex programme of Peng and Wei, in low rank and exactly, against cvxpy with SCS and
-Clarabel: same input, same output, the optimum checked equal to 0.1 % (the low-rank value may lie 1 % below where
-points overlap, as its factors are a restriction). Then iLA-SDP beside scikit-learn's K-means and
-GaussianMixture on a mixture of unequal covariances, where the outputs overlap only in what they
-cluster: times and mis-clustered shares are printed, equality is not asked.
+Clarabel: same input, same output, the optimum checked equal to 0.1 % (the low-rank value may lie 1
+% below where points overlap, as its factors are a restriction). Then iLA-SDP beside scikit-learn's
+K-means and GaussianMixture on a mixture of unequal covariances, where the outputs overlap only in
+what they cluster: times and mis-clustered shares are printed, equality is not asked.
 
 Measured on two cores shared by eight jobs, one thread, so only ratios mean anything. Optima at 40
 rows two apart (overlapping): low rank -121.776, exact -121.775, SCS -121.774, Clarabel -121.775;

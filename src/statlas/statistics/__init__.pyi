@@ -1,6 +1,9 @@
 from .composite_small_area import small_domain_proportions as small_domain_proportions
 from .flexible_survival import survival_model as survival_model
 from .gp_distillation import distil_process as distil_process
+from .ila_sdp import LikelihoodAdjustedSDP as LikelihoodAdjustedSDP
+from .ila_sdp import SemidefiniteKMeans as SemidefiniteKMeans
+from .ila_sdp import cluster_gaussians as cluster_gaussians
 from .kde_modes import SketchedModeFinder as SketchedModeFinder
 from .kde_modes import density_modes as density_modes
 from .sketched_ensembles import SketchedRidgeEnsembleGCV as SketchedRidgeEnsembleGCV
