@@ -21,7 +21,6 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from statlas.core import InputError, OptionError, Result
 from statlas.models.training import torch_generator
-from statlas.uncertainty import evidential_networks
 from statlas.uncertainty.evidential import (
     CLASS_LOSSES,
     NUMBER_LOSSES,
@@ -32,6 +31,7 @@ from statlas.uncertainty.evidential import (
     area_gain,
     area_interval,
     dirichlet,
+    evidential_networks,
 )
 from statlas.uncertainty.evidential import losses as loss
 from statlas.uncertainty.evidential.networks import Mixtures, NaturalInverseGamma, RadialFlows
