@@ -6,6 +6,8 @@ from .ila_sdp import SemidefiniteKMeans as SemidefiniteKMeans
 from .ila_sdp import cluster_gaussians as cluster_gaussians
 from .kde_modes import SketchedModeFinder as SketchedModeFinder
 from .kde_modes import density_modes as density_modes
+from .ndm import NonparametricDeconvolution as NonparametricDeconvolution
+from .ndm import deconvolve as deconvolve
 from .sketched_ensembles import SketchedRidgeEnsembleGCV as SketchedRidgeEnsembleGCV
 from .sketched_ensembles import tune_sketched_ridge as tune_sketched_ridge
 from .sketched_ridgeless import choose_sketch_size as choose_sketch_size
