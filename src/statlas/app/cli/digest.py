@@ -194,7 +194,8 @@ def _print_outcome(outcome: Outcome) -> None:
         print(
             f"  {counts.read:,} records in {counts.seconds:.1f} s ({counts.per_second:,.0f} a "
             f"second): {counts.new:,} new, {counts.revised:,} revised, "
-            f"{counts.completed:,} completed, {counts.unchanged:,} as before, {counts.problems:,} not readable"
+            f"{counts.completed:,} completed, {counts.unchanged:,} as before, "
+            f"{counts.problems:,} not readable"
         )
     if counts.problems:
         print("  `statlas digest feeds` lists what could not be read.")

@@ -6,13 +6,14 @@ and day and each paper once a reader; whatever happens later, neither is compose
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, make_msgid, parseaddr
+from email.utils import format_datetime, parseaddr
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -271,7 +272,7 @@ def _templates() -> jinja2.Environment:
 
 def _message_id(settings: MailSettings) -> str:
     domain = parseaddr(settings.sender)[1].rpartition("@")[2]
-    return make_msgid(domain=domain)
+    return f"<{secrets.token_hex(16)}@{domain}>"
 
 
 def render_digest(
@@ -329,3 +330,5 @@ def _fill(message: EmailMessage, template: str, shown: dict[str, Any]) -> None:
     html = _templates().get_template(f"{template}.html").render(shown)
     message.set_content(text)
     message.add_alternative(html, subtype="html")
+    # The library would draw the boundary from Python's global generator.
+    message.set_boundary(f"==={secrets.token_hex(16)}===")

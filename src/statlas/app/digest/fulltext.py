@@ -22,12 +22,13 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    text,
+    table,
     true,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from statlas.app.digest.tables import paper
+from statlas.catalog.words import fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,14 @@ class Fts5:
         return [int(row[0]) for row in connection.execute(statement)]
 
     def _select(self, demand: Demand) -> Select[Any]:
-        expression = self._expression(demand)
-        statement = select(self._ROW.label("id")).select_from(text("paper_text"))
+        index = table("paper_text")
+        statement = select(self._ROW.label("id"))
         if demand.conditions:
-            statement = select(self._ROW.label("id")).select_from(text("paper_text, paper"))
-            statement = statement.where(paper.c.id == self._ROW, *demand.conditions)
-        return statement.where(self._TABLE.op("MATCH")(literal(expression)))
+            joined = index.join(paper, paper.c.id == self._ROW)
+            statement = statement.select_from(joined).where(*demand.conditions)
+        else:
+            statement = statement.select_from(index)
+        return statement.where(self._TABLE.op("MATCH")(literal(self._expression(demand))))
 
     def _expression(self, demand: Demand) -> str:
         parts = [self._quoted(match) for match in demand.every]
@@ -193,9 +196,10 @@ class TextVector:
 
     @staticmethod
     def _query(match: Match) -> ColumnElement[Any]:
+        text = fold(match.text)
         if match.is_prefix:
-            lexemes = _LEXEME.findall(match.text)
+            lexemes = _LEXEME.findall(text)
             return func.to_tsquery("simple", " <-> ".join(f"{word}:*" for word in lexemes))
-        english = func.phraseto_tsquery("english", match.text)
-        plain = func.phraseto_tsquery("simple", match.text)
+        english = func.phraseto_tsquery("english", text)
+        plain = func.phraseto_tsquery("simple", text)
         return english.op("||", return_type=TSQUERY())(plain)

@@ -349,7 +349,7 @@ def _ids_of_keys(connection: Connection, keys: set[str]) -> dict[str, int]:
         rows = connection.execute(
             select(paper_key.c.key, paper_key.c.paper).where(paper_key.c.key.in_(part))
         )
-        found.update(rows.tuples().all())
+        found.update((row.key, row.paper) for row in rows)
     return found
 
 

@@ -462,8 +462,10 @@ def _only_sender(database: Database) -> Iterator[None]:
 def outbox_counts(database: Database) -> Counter[str]:
     """How many mails are in each state."""
     with database.reading() as connection:
-        rows = connection.execute(select(mail.c.state, func.count()).group_by(mail.c.state))
-        return Counter(dict(rows.tuples().all()))
+        rows = connection.execute(
+            select(mail.c.state, func.count().label("n")).group_by(mail.c.state)
+        )
+        return Counter({row.state: row.n for row in rows})
 
 
 _TOLD = ("id", "kind", "day", "state", "attempts", "error")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -35,13 +37,26 @@ SQLITE_TEXT = (
     """,
     "CREATE VIRTUAL TABLE paper_word USING fts5vocab(paper_text, row)",
 )
+# SQLite's tokenizer drops accents; here letters are replaced one for one, since a generated column
+# may use nothing that could change, as the extension `unaccent` might.
+ACCENTED = "".join(
+    letter
+    for letter in map(chr, range(0xC0, 0x250))
+    if len(unicodedata.normalize("NFD", letter)) > 1
+)
+PLAIN = "".join(unicodedata.normalize("NFD", letter)[0] for letter in ACCENTED)
+
+
+def _vector(configuration: str, column: str, weight: str) -> str:
+    plain = f"translate({column}, '{ACCENTED}', '{PLAIN}')"
+    return f"setweight(to_tsvector('{configuration}', {plain}), '{weight}')"
+
+
 POSTGRESQL_TEXT = (
-    """
+    f"""
     ALTER TABLE paper ADD COLUMN text tsvector GENERATED ALWAYS AS (
-        setweight(to_tsvector('english', title), 'A') ||
-        setweight(to_tsvector('simple', authors), 'B') ||
-        setweight(to_tsvector('simple', categories), 'C') ||
-        setweight(to_tsvector('english', abstract), 'D')
+        {_vector("english", "title", "A")} || {_vector("simple", "authors", "B")} ||
+        {_vector("simple", "categories", "C")} || {_vector("english", "abstract", "D")}
     ) STORED
     """,
     "CREATE INDEX ix_paper_text ON paper USING gin (text)",
