@@ -1,4 +1,5 @@
 from .composite_small_area import small_domain_proportions as small_domain_proportions
+from .ecology_review import choose_ecology_tool as choose_ecology_tool
 from .flexible_survival import survival_model as survival_model
 from .gp_distillation import distil_process as distil_process
 from .ila_sdp import LikelihoodAdjustedSDP as LikelihoodAdjustedSDP
