@@ -2,6 +2,11 @@ from .conformal_selective import ConformalSelectiveRegressor as ConformalSelecti
 from .conformal_selective import QuantileForest as QuantileForest
 from .conformal_selective import selective_regression as selective_regression
 from .ece_interval import calibration_error as calibration_error
+from .multi_output_quantile import BoxRegressor as BoxRegressor
+from .multi_output_quantile import EllipsoidRegressor as EllipsoidRegressor
+from .multi_output_quantile import MultiOutputQuantileRegressor as MultiOutputQuantileRegressor
+from .multi_output_quantile import response_region as response_region
+from .multi_output_quantile import worst_slab_coverage as worst_slab_coverage
 from .optcs import shortlist as shortlist
 from .unified_ood import ModelSpecificDetector as ModelSpecificDetector
 from .unified_ood import NetworkClassifier as NetworkClassifier
