@@ -7,6 +7,8 @@ from .ila_sdp import SemidefiniteKMeans as SemidefiniteKMeans
 from .ila_sdp import cluster_gaussians as cluster_gaussians
 from .kde_modes import SketchedModeFinder as SketchedModeFinder
 from .kde_modes import density_modes as density_modes
+from .magmaclust import MagmaClust as MagmaClust
+from .magmaclust import cluster_curves as cluster_curves
 from .ndm import NonparametricDeconvolution as NonparametricDeconvolution
 from .ndm import deconvolve as deconvolve
 from .sketched_ensembles import SketchedRidgeEnsembleGCV as SketchedRidgeEnsembleGCV
