@@ -2,6 +2,9 @@ from .conformal_selective import ConformalSelectiveRegressor as ConformalSelecti
 from .conformal_selective import QuantileForest as QuantileForest
 from .conformal_selective import selective_regression as selective_regression
 from .ece_interval import calibration_error as calibration_error
+from .evidential import EvidentialClassifier as EvidentialClassifier
+from .evidential import EvidentialRegressor as EvidentialRegressor
+from .evidential import evidential_networks as evidential_networks
 from .multi_output_quantile import BoxRegressor as BoxRegressor
 from .multi_output_quantile import EllipsoidRegressor as EllipsoidRegressor
 from .multi_output_quantile import MultiOutputQuantileRegressor as MultiOutputQuantileRegressor

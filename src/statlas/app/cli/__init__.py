@@ -155,6 +155,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory", type=_positive, default=6, metavar="GIB", help="most a run may use, default 6"
     )
+    parser.add_argument("--digest", default="", metavar="URL", help="database of the digest")
     parser.add_argument(
         "--minutes", type=_positive, default=60, metavar="N", help="most a run may take, default 60"
     )

@@ -33,6 +33,7 @@ def serve_command(options: argparse.Namespace) -> int:
         workers=options.workers,
         memory=options.memory * 2**30,
         run_seconds=options.minutes * 60.0,
+        digest=options.digest,
     )
     Store(settings.folder).prepare()  # what is wrong with it is better said here than at start-up
     listening = _listen(options.host, options.port)

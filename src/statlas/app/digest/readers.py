@@ -338,6 +338,28 @@ def tags(database: Database, person: Reader) -> dict[str, int]:
     return counts
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What a reader did with a paper."""
+
+    saved: bool
+    tags: tuple[str, ...]
+
+
+def marks_of(database: Database, person: Reader, paper_id: int) -> Marks:
+    """Whether a reader saved a paper, and the tags on it."""
+    with database.reading() as connection:
+        is_saved = connection.execute(
+            select(saved.c.at).where(saved.c.reader == person.id, saved.c.paper == paper_id)
+        ).first()
+        names = connection.execute(
+            select(tagged.c.tag)
+            .where(tagged.c.reader == person.id, tagged.c.paper == paper_id)
+            .order_by(tagged.c.tag)
+        )
+        return Marks(is_saved is not None, tuple(name for (name,) in names))
+
+
 def kept(database: Database, person: Reader, tag: str = "", limit: int = 1_000) -> list[Paper]:
     """The papers that a reader saved, or put a tag on, the latest first."""
     table = tagged if tag else saved

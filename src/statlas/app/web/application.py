@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from statlas.app.web import api, pages, views
+from statlas.app.web import api, digest, pages, views
 from statlas.app.web.runner import Runner
 from statlas.app.web.security import Security
 from statlas.app.web.settings import Settings
@@ -41,13 +41,16 @@ def create_app(settings: Settings) -> Starlette:
             yield
         finally:
             app.state.runner.close()
+            if app.state.digest is not None:
+                app.state.digest.close()
 
     store = Store(settings.folder)
     app = Starlette(
         routes=[
-            Mount("/api", routes=api.ROUTES),
+            Mount("/api", routes=[*api.ROUTES, *digest.API_ROUTES]),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
             *pages.ROUTES,
+            *digest.ROUTES,
         ],
         middleware=[Middleware(Security, settings=settings)],
         exception_handlers={
@@ -60,6 +63,7 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.state.settings = settings
     app.state.store = store
+    app.state.digest = None  # opened by the first visit to its pages
     app.state.templates = pages.templates()
     return app
 

@@ -22,6 +22,8 @@ from statlas.app.web.settings import Settings, is_loopback
 
 _READING = ("GET", "HEAD", "OPTIONS")
 _COOKIE = "statlas_token"
+# The links of mails are signed; who follows one has no other token.
+_PUBLIC = ("/digest/confirm", "/digest/stop")
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -67,7 +69,8 @@ class Security:
     def _refusal(self, request: Request) -> Response | None:
         if not self._host_is_ours(request.headers):
             return _refuse(421, "this host name is not one that the workbench was started for")
-        if self._settings.token and (answer := self._token_answer(request)) is not None:
+        needs_token = self._settings.token and request.url.path not in _PUBLIC
+        if needs_token and (answer := self._token_answer(request)) is not None:
             return answer
         if request.method not in _READING and not _same_origin(request.headers):
             return _refuse(403, "a change must come from a page of the workbench itself")

@@ -35,6 +35,8 @@ class Settings:
         Time limits of a run, and of a preview or check, in seconds of the clock.
     memory
         Largest memory of one process, in bytes.
+    digest
+        Address of the digest's database; empty for the user's own.
     """
 
     host: str = "127.0.0.1"
@@ -51,6 +53,7 @@ class Settings:
     run_seconds: float = 3600.0
     check_seconds: float = 60.0
     memory: int = 6 * 1024 * MEGABYTE
+    digest: str = field(default="", repr=False)
 
     @property
     def loopback(self) -> bool:
