@@ -40,6 +40,7 @@ NOVELTY_WEIGHT = 0.5
 KIND_WEIGHTS = {"votes": 1.0, "comments": 0.3, "stars": 0.5, "code": 0.3, "citations": 0.7}
 _OTHER_KIND = 0.3
 _MOST = 2.0
+_LEAST_TOLD = 0.005  # parts that add less are not named
 _BACKGROUND_DAYS = 60  # before the window
 _TITLES = 3_000  # read for novelty, the newest of the window and of the weeks before
 _YOUNG_DAYS = 30  # before the window: a first count of such a paper is a rise
@@ -76,8 +77,11 @@ class Explained:
             "novelty": "new words in its title",
         } | {f"{kind} of feeds": f"{rise:,.0f} more {kind}" for kind, rise in self.rises.items()}
         ordered = sorted(self.parts, key=lambda name: -self.parts[name])
-        reasons = [f"{said[name]} (+{self.parts[name]:.2f})" for name in ordered if said.get(name)]
-        return ", ".join(reasons)
+        return ", ".join(
+            f"{said[name]} (+{self.parts[name]:.2f})"
+            for name in ordered
+            if said.get(name) and self.parts[name] >= _LEAST_TOLD
+        )
 
 
 def trending(
