@@ -104,7 +104,7 @@ def _em_at_random_rows(x: FloatArray, rng: np.random.Generator) -> IntArray:
     subject=_adjusted,
     twin=Twin("plain relaxation, not adjusted for the likelihood", _plain),
     quick=8,
-    full=24,
+    full=60,
 )
 def fewer_errors_than_k_means(rng: np.random.Generator, fit: Any) -> float:
     """Three ellipsoids in three dimensions, 60 rows."""
@@ -123,7 +123,7 @@ def fewer_errors_than_k_means(rng: np.random.Generator, fit: Any) -> float:
     subject=2 * _CLUSTERS,
     twin=Twin("factors of one column, which are assignment vectors", 1),
     quick=8,
-    full=30,
+    full=100,
 )
 def fewer_errors_than_em_from_the_same_start(rng: np.random.Generator, rank: Any) -> float:
     """Random labels give EM its first weights, means and covariances, and ours its covariances."""
@@ -150,7 +150,7 @@ def fewer_errors_than_em_from_the_same_start(rng: np.random.Generator, rank: Any
     subject=_adjusted,
     twin=Twin("EM from another random start", _em_at_random_rows),
     quick=8,
-    full=30,
+    full=100,
 )
 def fewer_errors_than_em_on_irises(rng: np.random.Generator, fit: Any) -> float:
     """60 irises drawn anew, standardised."""
@@ -176,8 +176,8 @@ def fewer_errors_than_em_on_irises(rng: np.random.Generator, fit: Any) -> float:
     kind="proportion",
     subject=1.5,
     twin=Twin("half of the threshold", 0.5),
-    quick=16,
-    full=60,
+    quick=8,
+    full=100,
 )
 def recovers_above_the_threshold(rng: np.random.Generator, share: Any) -> float:
     """60 rows in four dimensions, three clusters."""
@@ -206,8 +206,8 @@ def _as_it_is(labels: IntArray, rng: np.random.Generator) -> IntArray:
     kind="proportion",
     subject=_as_it_is,
     twin=Twin("partition with one row in a wrong cluster", _one_row_moved),
-    quick=30,
-    full=90,
+    quick=12,
+    full=120,
 )
 def certificate_proves_optimality(rng: np.random.Generator, partition: Any) -> float:
     """60 rows in four dimensions, three clusters."""
@@ -233,8 +233,8 @@ def _ignored(covariances: FloatArray) -> FloatArray:
     kind="proportion",
     subject=_known,
     twin=Twin("covariances taken as equal", _ignored),
-    quick=16,
-    full=70,
+    quick=8,
+    full=250,
 )
 def recovers_with_known_covariances(rng: np.random.Generator, taken: Any) -> float:
     """Centres 17 apart, standard deviations from 0.25 to 5, so that Bayes's rule hardly errs."""
@@ -254,7 +254,7 @@ def recovers_with_known_covariances(rng: np.random.Generator, taken: Any) -> flo
     subject=2 * _CLUSTERS,
     twin=Twin("factors of one column, which are assignment vectors", 1),
     quick=8,
-    full=16,
+    full=60,
 )
 def low_rank_reaches_the_optimum(rng: np.random.Generator, rank: Any) -> float:
     """30 rows, covariances known; the bound is from the exact solver's dual, valid in any case."""
