@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
+import html
 import re
 import tempfile
 import time
@@ -39,7 +40,7 @@ _TIMEOUT = 60.0
 _FIRST_WAIT = 300.0  # after a failure; doubled with each further one
 _LONGEST_WAIT = 86_400.0
 _TRIES = 3
-_TOKEN = re.compile(rb"<resumptionToken[^>]*>\s*([^<\s]+)\s*</resumptionToken>")
+_TOKEN = re.compile(rb"<resumptionToken[^>]*>\s*([^<]*?)\s*</resumptionToken>")
 
 Report = Callable[[str, Counts], None]
 
@@ -236,7 +237,7 @@ def _resumption_token(path: Path) -> str:
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - 10_000))
         found = _TOKEN.search(stream.read())
-    return found.group(1).decode("ascii", "replace") if found else ""
+    return html.unescape(found.group(1).decode("utf-8", "replace")) if found else ""
 
 
 def _fetch(
