@@ -223,8 +223,7 @@ def search_command(database: Database, options: argparse.Namespace) -> int:
     """``statlas digest search``."""
     from statlas.app.digest.search import search
 
-    query = " ".join(f'"{word}"' if " " in word else word for word in options.text)
-    hits = search(database, query, limit=_limit(options))
+    hits = search(database, " ".join(options.text), limit=_limit(options))
     if options.json:
         _print_json([_plain(hit.paper) | {"score": round(hit.score, 4)} for hit in hits])
         return 0
