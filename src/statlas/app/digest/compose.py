@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -20,15 +20,15 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 import numpy as np
-from sqlalchemy import and_, insert, select
+from sqlalchemy import and_, exists, insert, select
 
 from statlas.app.digest.database import Database
 from statlas.app.digest.for_you import FEWEST_KEPT, Features, Taste, kept_ids
-from statlas.app.digest.queries import Query, parse_query
+from statlas.app.digest.queries import parse_query
 from statlas.app.digest.readers import ACTIVE, PENDING, Reader, link_token, readers
 from statlas.app.digest.search import Paper, papers, search
 from statlas.app.digest.settings import MailSettings
-from statlas.app.digest.tables import mail, mailed, paper
+from statlas.app.digest.tables import mail, mailed, paper, reader
 from statlas.app.digest.trending import DAY, trending
 
 DIGEST, CONFIRM = "digest", "confirm"
@@ -155,7 +155,7 @@ class _Chooser:
         """Fresh papers that the reader asked for: by query and categories, or all."""
         asked = parse_query(person.query)
         if person.categories:
-            asked = Query(**{**_fields(asked), "categories": tuple(person.categories.split())})
+            asked = replace(asked, categories=tuple(person.categories.split()))
         if asked.is_empty:
             return list(self._place)
         key = f"{person.query}\n{person.categories}"
@@ -183,10 +183,6 @@ class _Chooser:
         explained = self._trending.get(id)
         trend = explained.why() if explained is not None else ""
         return f"{otherwise}; {trend}" if trend else otherwise
-
-
-def _fields(asked: Query) -> dict[str, Any]:
-    return {name: getattr(asked, name) for name in Query.__dataclass_fields__}
 
 
 def _write_digest(
@@ -223,6 +219,20 @@ def _write_digest(
                 [{"reader": person.id, "paper": item.paper.id, "mail": id} for item in chosen],
             )
     return int(bool(chosen))
+
+
+def compose_confirmations(
+    database: Database, settings: MailSettings, *, now: float | None = None
+) -> int:
+    """Compose the mails that ask to confirm, for subscriptions that none has asked about yet."""
+    asked = exists().where(
+        mail.c.reader == reader.c.id, mail.c.kind == CONFIRM, mail.c.composed >= reader.c.created
+    )
+    with database.reading() as connection:
+        statement = select(reader.c.id).where(reader.c.state == PENDING, ~asked)
+        ids = {id for (id,) in connection.execute(statement)}
+    people = [person for person in readers(database) if person.id in ids]
+    return sum(compose_confirmation(database, settings, person, now) for person in people)
 
 
 def compose_confirmation(

@@ -6,10 +6,10 @@ locks) is asked for with `is_sqlite` in the module that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from statlas.core.errors import InputError
 from statlas.core.ledger import data_folder
 
+Key = TypeVar("Key", int, str)
 _WRITERS_LOCK = 7_116_201  # any number that no other use of the same database takes
 
 
@@ -64,6 +65,10 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one state of the database."""
         with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextmanager
@@ -131,7 +136,6 @@ def _engine(url: URL) -> Engine:
         ) from None
     engine = create_engine(url, connect_args={"timeout": 60})
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -151,8 +155,10 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    """Nothing: `writing` begins at once; reads need no more than the statement's own snapshot."""
+def in_parts(ids: Sequence[Key], size: int = 10_000) -> Iterator[Sequence[Key]]:
+    """Ids in parts that one statement can take."""
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
 
 
 def _cause(error: Exception) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from statlas.app.digest.database import Database
+from statlas.app.digest.database import Database, in_parts
 from statlas.app.digest.records import Item, Problem, Record
 from statlas.app.digest.tables import (
     feed,
@@ -207,7 +207,7 @@ class _Batch:
         if self._earlier is None:
             known = [id for id, item in self.papers.items() if not item.is_new]
             self._earlier = {}
-            for part in _parts(known):
+            for part in in_parts(known):
                 rows = self._connection.execute(
                     select(paper_version.c.paper, paper_version.c.digest).where(
                         paper_version.c.paper.in_(part)
@@ -264,10 +264,6 @@ def _write_records(
 
 def _index_text(connection: Connection, first: int) -> None:
     """Put the papers from the id `first` on into SQLite's full-text index."""
-    # A large table in memory halves the time; it lasts as long as the connection.
-    connection.execute(
-        text("INSERT INTO paper_text(paper_text, rank) VALUES ('hashsize', 67108864)")
-    )
     connection.execute(
         text(
             "INSERT INTO paper_text(rowid, title, abstract, authors, categories) "
@@ -284,7 +280,7 @@ def _write_signals(
     if not signals:
         return
     latest: dict[tuple[int, str], float] = {}
-    for part in _parts(list({id for id, _ in signals})):
+    for part in in_parts(list({id for id, _ in signals})):
         rows = connection.execute(
             select(signal.c.paper, signal.c.kind, func.max(signal.c.amount))
             .where(signal.c.paper.in_(part))
@@ -345,7 +341,7 @@ def _insert(is_sqlite: bool) -> Any:
 
 def _ids_of_keys(connection: Connection, keys: set[str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for part in _parts(list(keys)):
+    for part in in_parts(list(keys)):
         rows = connection.execute(
             select(paper_key.c.key, paper_key.c.paper).where(paper_key.c.key.in_(part))
         )
@@ -354,14 +350,9 @@ def _ids_of_keys(connection: Connection, keys: set[str]) -> dict[str, int]:
 
 
 def _stored_rows(connection: Connection, ids: set[int]) -> Iterator[dict[str, Any]]:
-    for part in _parts(list(ids)):
+    for part in in_parts(list(ids)):
         rows = connection.execute(select(paper).where(paper.c.id.in_(part))).mappings()
         yield from map(dict, rows)
-
-
-def _parts(values: list[Any], size: int = 10_000) -> Iterator[list[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 def _row_of(record: Record) -> dict[str, Any]:

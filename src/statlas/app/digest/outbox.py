@@ -18,6 +18,7 @@ its papers are free for the next mail. Three refusals of an address stop its mai
 from __future__ import annotations
 
 import os
+import platform
 import re
 import smtplib
 import ssl
@@ -399,11 +400,13 @@ class _Journal:
 
     def note(self, id: int, attempts: int) -> None:
         """Write the number of a mail; one write of the system, so that it is there or not."""
-        os.pwrite(self._handle, _line(id, attempts), 0)
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        os.write(self._handle, _line(id, attempts))
 
     def names(self, id: int, attempts: int) -> bool:
         """Whether this attempt of this mail was noted last."""
-        return os.pread(self._handle, 100, 0) == _line(id, attempts)
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        return os.read(self._handle, 100) == _line(id, attempts)
 
 
 def _line(id: int, attempts: int) -> bytes:
@@ -412,8 +415,6 @@ def _line(id: int, attempts: int) -> bytes:
 
 def _machine() -> str:
     """Names this machine since it was last started."""
-    import platform
-
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:

@@ -22,7 +22,7 @@ from statlas.app.digest.database import Database
 from statlas.app.digest.ingest import insert_ignoring
 from statlas.app.digest.queries import parse_query
 from statlas.app.digest.search import Paper, papers
-from statlas.app.digest.tables import reader, saved, session, tagged
+from statlas.app.digest.tables import reader, saved, tagged
 from statlas.core.errors import InputError
 
 PENDING, ACTIVE, STOPPED, BOUNCING = "pending", "active", "stopped", "bouncing"
@@ -263,10 +263,9 @@ def confirm(database: Database, person: Reader, now: float | None = None) -> Non
 
 
 def stop(database: Database, person: Reader) -> None:
-    """End the mails; what the reader saved stays, sessions end."""
+    """End the mails; what the reader saved stays."""
     with database.writing() as connection:
         connection.execute(update(reader).where(reader.c.id == person.id).values(state=STOPPED))
-        connection.execute(delete(session).where(session.c.reader == person.id))
 
 
 def forget(database: Database, person: Reader) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from statlas.app.digest.compose import compose_confirmation, compose_digests
+from statlas.app.digest.compose import compose_confirmations, compose_digests
 from statlas.app.digest.database import Database
 from statlas.app.digest.outbox import Sent, send_waiting
-from statlas.app.digest.readers import PENDING, readers
 from statlas.app.digest.settings import MailSettings
 from statlas.app.digest.sources import update_all
 from statlas.core.errors import InputError
@@ -25,30 +24,9 @@ def send_round(
     now: float | None = None,
 ) -> tuple[int, Sent]:
     """Compose what is due and send what waits; return how many were composed, and what was sent."""
-    asked = [person for person in readers(database) if person.state == PENDING]
-    composed = sum(
-        compose_confirmation(database, settings, person, now)
-        for person in asked
-        if _is_unasked(database, person.id)
-    )
+    composed = compose_confirmations(database, settings, now=now)
     composed += compose_digests(database, settings, now=now, everyone=everyone)
     return composed, send_waiting(database, settings, now=now)
-
-
-def _is_unasked(database: Database, reader_id: int) -> bool:
-    """Whether no mail has asked this reader since the subscription."""
-    from sqlalchemy import select
-
-    from statlas.app.digest.tables import mail, reader
-
-    statement = select(mail.c.id).where(
-        mail.c.reader == reader_id,
-        mail.c.kind == "confirm",
-        mail.c.composed
-        >= select(reader.c.created).where(reader.c.id == reader_id).scalar_subquery(),
-    )
-    with database.reading() as connection:
-        return connection.execute(statement).first() is None
 
 
 def serve(

@@ -139,7 +139,6 @@ reader = Table(
     Column("id", Id, primary_key=True),
     Column("email", Text, nullable=False),
     Column("state", Text, nullable=False),  # pending, active, stopped, bouncing
-    Column("password", Text, nullable=False, default=""),  # a hash, empty for none
     Column("timezone", Text, nullable=False, default="UTC"),
     Column("hour", Integer, nullable=False, default=7),
     Column("query", Text, nullable=False, default=""),
@@ -204,12 +203,4 @@ mailed = Table(
     Column("mail", Id, ForeignKey("mail.id", ondelete="CASCADE"), nullable=False),
     PrimaryKeyConstraint("reader", "paper"),
     Index("ix_mailed_mail", "mail"),
-)
-
-session = Table(
-    "session",
-    metadata,
-    Column("token", Text, primary_key=True),  # a hash of what the cookie holds
-    _reader(),
-    Column("until", Double, nullable=False),
 )

@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Connection, func, select, union_all
 
-from statlas.app.digest.database import Database
+from statlas.app.digest.database import Database, in_parts
 from statlas.app.digest.search import Paper, category_condition, papers
 from statlas.app.digest.tables import paper, saved, signal, tagged
 from statlas.catalog.words import words
@@ -193,9 +193,7 @@ def _day(at: float) -> str:
 
 def _of_category(connection: Connection, ids: set[int], category: str) -> set[int]:
     kept: set[int] = set()
-    listed = sorted(ids)
-    for start in range(0, len(listed), 10_000):
-        some = listed[start : start + 10_000]
+    for some in in_parts(sorted(ids)):
         statement = select(paper.c.id).where(paper.c.id.in_(some), category_condition((category,)))
         kept.update(row.id for row in connection.execute(statement))
     return kept

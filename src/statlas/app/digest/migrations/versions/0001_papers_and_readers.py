@@ -19,6 +19,8 @@ SQLITE_TEXT = (
         tokenize="porter unicode61 remove_diacritics 2"
     )
     """,
+    # A large table in memory halves the time of indexing; the setting is kept in the database.
+    "INSERT INTO paper_text(paper_text, rank) VALUES ('hashsize', 67108864)",
     # New papers are indexed in batches where they are written; changes of one follow by themselves.
     """
     CREATE TRIGGER paper_text_update AFTER UPDATE OF title, abstract, authors, categories ON paper
@@ -106,7 +108,6 @@ def upgrade() -> None:
         sa.Column("id", ID, nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("password", sa.Text(), nullable=False),
         sa.Column("timezone", sa.Text(), nullable=False),
         sa.Column("hour", sa.Integer(), nullable=False),
         sa.Column("query", sa.Text(), nullable=False),
@@ -202,16 +203,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_saved_at", "saved", ["at"], unique=False)
     op.create_index("ix_saved_paper", "saved", ["paper"], unique=False)
-    op.create_table(
-        "session",
-        sa.Column("token", sa.Text(), nullable=False),
-        sa.Column("reader", ID, nullable=False),
-        sa.Column("until", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["reader"], ["reader.id"], name=op.f("fk_session_reader"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("token", name=op.f("pk_session")),
-    )
     op.create_table(
         "signal",
         sa.Column("paper", ID, nullable=False),
