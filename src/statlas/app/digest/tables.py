@@ -67,7 +67,7 @@ paper_key = Table(
     metadata,
     Column("key", Text, primary_key=True),
     _paper(),
-    Index("ix_paper_key_paper", "paper"),
+    sqlite_with_rowid=False,
 )
 
 # What a paper was before it was revised.
@@ -85,10 +85,10 @@ paper_version = Table(
 paper_category = Table(
     "paper_category",
     metadata,
-    Column("category", Text, nullable=False),
     _paper(),
-    PrimaryKeyConstraint("category", "paper"),
-    Index("ix_paper_category_paper", "paper"),
+    Column("category", Text, nullable=False),
+    PrimaryKeyConstraint("paper", "category"),
+    sqlite_with_rowid=False,
 )
 
 # Counts that feeds report (votes, citations, code links), the highest of each day.
@@ -151,6 +151,34 @@ reader = Table(
     UniqueConstraint("email"),
 )
 
+# The password of a reader who has one.
+account = Table(
+    "account",
+    metadata,
+    Column("reader", Id, ForeignKey("reader.id", ondelete="CASCADE"), primary_key=True),
+    Column("password", Text, nullable=False),  # hashed, with the parameters of the hash
+    Column("changed", Double, nullable=False),
+)
+
+# A browser that is signed in.
+session = Table(
+    "session",
+    metadata,
+    Column("token", Text, primary_key=True),  # the SHA-256 of what the browser has
+    _reader(),
+    Column("created", Double, nullable=False),
+    Column("used", Double, nullable=False),
+    Index("ix_session_reader", "reader"),
+)
+
+# Addresses for which a new password was asked for, whether or not they are a reader's.
+password_request = Table(
+    "password_request",
+    metadata,
+    Column("email", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+)
+
 saved = Table(
     "saved",
     metadata,
@@ -179,7 +207,7 @@ mail = Table(
     metadata,
     Column("id", Id, primary_key=True),
     _reader(),
-    Column("kind", Text, nullable=False),  # digest, confirm
+    Column("kind", Text, nullable=False),  # digest, confirm, password
     Column("day", Text, nullable=False),  # in the reader's time zone
     Column("state", Text, nullable=False),  # see outbox.py
     Column("message_id", Text, nullable=False),

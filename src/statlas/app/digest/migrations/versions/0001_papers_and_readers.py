@@ -144,14 +144,14 @@ def upgrade() -> None:
     op.create_index("ix_mail_state", "mail", ["state", "next_at"], unique=False)
     op.create_table(
         "paper_category",
-        sa.Column("category", sa.Text(), nullable=False),
         sa.Column("paper", ID, nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["paper"], ["paper.id"], name=op.f("fk_paper_category_paper"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("category", "paper", name=op.f("pk_paper_category")),
+        sa.PrimaryKeyConstraint("paper", "category", name=op.f("pk_paper_category")),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_paper_category_paper", "paper_category", ["paper"], unique=False)
     op.create_table(
         "paper_key",
         sa.Column("key", sa.Text(), nullable=False),
@@ -160,8 +160,8 @@ def upgrade() -> None:
             ["paper"], ["paper.id"], name=op.f("fk_paper_key_paper"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_paper_key")),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_paper_key_paper", "paper_key", ["paper"], unique=False)
     op.create_table(
         "paper_version",
         sa.Column("paper", ID, nullable=False),
