@@ -157,6 +157,12 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--digest", default="", metavar="URL", help="database of the digest")
     parser.add_argument(
+        "--proxy",
+        default="",
+        metavar="IP",
+        help="a proxy in front, which says who visits and whether by https",
+    )
+    parser.add_argument(
         "--minutes", type=_positive, default=60, metavar="N", help="most a run may take, default 60"
     )
 

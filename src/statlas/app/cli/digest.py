@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from statlas.app.digest.search import Paper
     from statlas.app.digest.sources import Outcome
 
-_PACKAGES = ("sqlalchemy", "alembic", "lxml", "nh3", "itsdangerous", "filelock")
+_PACKAGES = ("sqlalchemy", "alembic", "lxml", "nh3", "itsdangerous", "filelock", "argon2")
 Command = Callable[["Database", argparse.Namespace], int]
 
 
@@ -62,7 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument(
         "text", metavar="TEXT", nargs="+", help='words, "phrases", author:, after: ...'
     )
+    part.add_argument(
+        "--meaning", action="store_true", help="by meaning as well as by words; see embed"
+    )
     _add_listing(part)
+    part = add("embed", embed_command, "make the vectors that a search by meaning needs")
+    part.add_argument("--limit", type=int, metavar="N", help="most papers, the newest first")
     part = add("trending", trending_command, "what is trending, and why")
     part.add_argument("--days", type=int, default=7, metavar="N", help="the window, default 7")
     part.add_argument("--category", default="", metavar="C", help="such as cs.LG, or cs")
@@ -96,6 +102,8 @@ def _add_reader_commands(add: Callable[[str, Command, str], argparse.ArgumentPar
     part = add("unsubscribe", unsubscribe_command, "end someone's mails")
     part.add_argument("email", metavar="EMAIL")
     part.add_argument("--forget", action="store_true", help="delete all that is known of them")
+    part = add("password", password_command, "give a reader a password, asked for or on input")
+    part.add_argument("email", metavar="EMAIL")
     add("readers", readers_command, "list readers")
     part = add("save", save_command, "keep a paper for a reader, or put a tag on it")
     part.add_argument("email", metavar="EMAIL")
@@ -223,6 +231,8 @@ def search_command(database: Database, options: argparse.Namespace) -> int:
     """``statlas digest search``."""
     from statlas.app.digest.search import search
 
+    if options.meaning:
+        return _search_by_meaning(database, options)
     hits = search(database, " ".join(options.text), limit=_limit(options))
     if options.json:
         _print_json([_plain(hit.paper) | {"score": round(hit.score, 4)} for hit in hits])
@@ -231,6 +241,53 @@ def search_command(database: Database, options: argparse.Namespace) -> int:
         print("Nothing fits; try other words, or fewer conditions.")
     for hit in hits:
         _print_paper(hit.paper)
+    return 0
+
+
+def _search_by_meaning(database: Database, options: argparse.Namespace) -> int:
+    from statlas.app.digest.meaning import coverage, search_fused
+
+    hits = search_fused(database, " ".join(options.text), limit=_limit(options))
+    if options.json:
+        _print_json(
+            [_plain(hit.paper) | {"score": round(hit.score, 4), "by": hit.by} for hit in hits]
+        )
+        return 0
+    if not hits:
+        print("Nothing fits; try fewer conditions.")
+    for hit in hits:
+        by = "words and meaning" if hit.by == "both" else hit.by
+        _print_paper(hit.paper, f"by {by}" if by else "")
+    covered = coverage(database)
+    if covered.embedded < covered.papers:
+        print(
+            f"{covered.embedded:,} of {covered.papers:,} papers can be found by meaning; "
+            "`statlas digest embed` makes the other vectors."
+        )
+    return 0
+
+
+def embed_command(database: Database, options: argparse.Namespace) -> int:
+    """``statlas digest embed``."""
+    from statlas.app.digest.meaning import Embedded, coverage, embed
+
+    if options.limit is not None and options.limit < 1:
+        raise InputError(f"--limit must be at least 1; got {options.limit}")
+
+    def report(made: Embedded) -> None:
+        if sys.stderr.isatty():
+            line = f"{made.done:,} of {made.total:,} papers, {made.per_second:,.1f} a second"
+            print(f"\r{line:78}", end="\n" * (made.done == made.total), file=sys.stderr, flush=True)
+
+    made = embed(database, limit=options.limit, report=report)
+    if made.done:
+        papers = "paper" if made.done == 1 else "papers"
+        print(f"{made.done:,} {papers} in {made.seconds:.1f} s ({made.per_second:.1f} a second).")
+    covered = coverage(database)
+    if covered.embedded == covered.papers:
+        print(f"All {covered.papers:,} papers have a vector.")
+    else:
+        print(f"{covered.embedded:,} of {covered.papers:,} papers have a vector.")
     return 0
 
 
@@ -343,6 +400,27 @@ def unsubscribe_command(database: Database, options: argparse.Namespace) -> int:
         stop(database, person)
         print(f"{person.email} gets no mails any more.")
     return 0
+
+
+def password_command(database: Database, options: argparse.Namespace) -> int:
+    """``statlas digest password``."""
+    from statlas.app.digest.accounts import set_password
+    from statlas.app.digest.readers import reader_of
+
+    person = reader_of(database, options.email)
+    set_password(database, person, _read_password())
+    print(f"{person.email} can sign in with it, and is signed out everywhere.")
+    return 0
+
+
+def _read_password() -> str:
+    """The password from the terminal, unseen, or the line of standard input."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("The same again: ") != password:
+        raise InputError("the two passwords differ", remedy="write the same one twice")
+    return password
 
 
 def readers_command(database: Database, options: argparse.Namespace) -> int:

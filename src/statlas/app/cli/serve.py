@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import secrets
 import socket
 import threading
@@ -25,7 +26,8 @@ def serve_command(options: argparse.Namespace) -> int:
     from statlas.app.web.settings import Settings, is_loopback
     from statlas.app.web.store import Store
 
-    token = _token(options.token, is_loopback(options.host))
+    proxy = _proxy(options.proxy)
+    token = _token(options.token, is_loopback(options.host) and not proxy)
     settings = Settings(
         host=options.host,
         port=options.port,
@@ -34,6 +36,7 @@ def serve_command(options: argparse.Namespace) -> int:
         memory=options.memory * 2**30,
         run_seconds=options.minutes * 60.0,
         digest=options.digest,
+        proxy=proxy,
     )
     Store(settings.folder).prepare()  # what is wrong with it is better said here than at start-up
     listening = _listen(options.host, options.port)
@@ -42,12 +45,31 @@ def serve_command(options: argparse.Namespace) -> int:
     if options.open:
         threading.Timer(0.5, webbrowser.open, (address,)).start()
     # The token is part of an address, and addresses must not be logged.
+    # What a visitor says of its own address counts for nothing, unless a proxy is named.
     config = uvicorn.Config(
-        create_app(settings), log_level="warning", access_log=False, server_header=False
+        create_app(settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxy),
+        forwarded_allow_ips=proxy,
     )
     server = uvicorn.Server(config)
     server.run(sockets=[listening])
     return 0 if server.started else 1
+
+
+def _proxy(given: str) -> str:
+    """The addresses of proxies, each an IP address or a network, with commas between."""
+    for part in filter(None, given.split(",")):
+        try:
+            ipaddress.ip_network(part.strip())
+        except ValueError:
+            raise InputError(
+                f"--proxy {part.strip()!r:.60} is no IP address or network",
+                remedy="give the address that the proxy connects from, such as 127.0.0.1",
+            ) from None
+    return given
 
 
 def _token(given: str | None, local: bool) -> str:

@@ -8,34 +8,36 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import jinja2
 import numpy as np
-from sqlalchemy import and_, exists, insert, select
+from sqlalchemy import and_, delete, exists, insert, select
 
+from statlas.app.digest.accounts import password_link
 from statlas.app.digest.database import Database
 from statlas.app.digest.for_you import FEWEST_KEPT, Features, Taste, kept_ids
 from statlas.app.digest.queries import parse_query
 from statlas.app.digest.readers import ACTIVE, PENDING, Reader, link_token, readers
 from statlas.app.digest.search import Paper, papers, search
 from statlas.app.digest.settings import MailSettings
-from statlas.app.digest.tables import mail, mailed, paper, reader
+from statlas.app.digest.tables import mail, mailed, paper, password_request, reader
 from statlas.app.digest.trending import DAY, trending
 
-DIGEST, CONFIRM = "digest", "confirm"
+DIGEST, CONFIRM, PASSWORD = "digest", "confirm", "password"
 WAITING, NOTHING = "waiting", "nothing"
 _FRESH_DAYS = 7  # papers that were first seen longer ago are no news
 _MOST_FRESH = 3_000
 _MATCHES = 200
+_MOST_REQUESTS = 1_000  # for a password, in one round
 
 
 @dataclass(frozen=True)
@@ -244,18 +246,51 @@ def compose_confirmation(
     """
     if person.state != PENDING:
         return False
+    return _write_asked(database, settings, person, CONFIRM, render_confirmation, now)
+
+
+def compose_passwords(
+    database: Database, settings: MailSettings, *, now: float | None = None
+) -> int:
+    """Compose the mails with a link to a new password that were asked for since the last time.
+
+    Who is no reader, or had such a mail today, gets none, and nobody is told.
+    """
+    with database.reading() as connection:
+        statement = select(password_request.c.email).order_by(password_request.c.at)
+        asked = {email for (email,) in connection.execute(statement.limit(_MOST_REQUESTS))}
+    composed = 0
+    for person in readers(database) if asked else ():
+        if person.email in asked and person.confirmed is not None:
+            link = password_link(database, person, now)
+            render = partial(render_password, link=link)
+            composed += _write_asked(database, settings, person, PASSWORD, render, now)
+    with database.writing() as connection:
+        connection.execute(delete(password_request).where(password_request.c.email.in_(asked)))
+    return composed
+
+
+def _write_asked(
+    database: Database,
+    settings: MailSettings,
+    person: Reader,
+    kind: str,
+    render: Callable[[MailSettings, Reader, str, float], bytes],
+    now: float | None,
+) -> bool:
+    """Put a mail that someone asked for into the outbox; False where one of its kind went today."""
     moment = time.time() if now is None else now
     day = datetime.fromtimestamp(moment, UTC).date().isoformat()
     message_id = _message_id(settings)
-    content = render_confirmation(settings, person, message_id, moment)
+    content = render(settings, person, message_id, moment)
     with database.writing() as connection:
-        taken = and_(mail.c.reader == person.id, mail.c.kind == CONFIRM, mail.c.day == day)
+        taken = and_(mail.c.reader == person.id, mail.c.kind == kind, mail.c.day == day)
         if connection.execute(select(mail.c.id).where(taken)).first() is not None:
             return False
         connection.execute(
             insert(mail).values(
                 reader=person.id,
-                kind=CONFIRM,
+                kind=kind,
                 day=day,
                 state=WAITING,
                 message_id=message_id,
@@ -322,6 +357,17 @@ def render_confirmation(
     message["Subject"] = "Please confirm: a mail a day with new papers"
     link = f"{settings.site}/digest/confirm?token={link_token(person, 'confirm')}"
     _fill(message, "confirmation_mail", {"link": link, "site": settings.site, "person": person})
+    return message.as_bytes()
+
+
+def render_password(
+    settings: MailSettings, person: Reader, message_id: str, now: float, *, link: str
+) -> bytes:
+    """The mail with a link to a new password."""
+    message = _message(settings, person, message_id, now)
+    message["Subject"] = "A new password for your papers"
+    address = f"{settings.site}/digest/password?token={link}"
+    _fill(message, "password_mail", {"link": address, "site": settings.site})
     return message.as_bytes()
 
 

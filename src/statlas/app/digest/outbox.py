@@ -33,9 +33,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
-from statlas.app.digest.compose import WAITING
+from statlas.app.digest.compose import CONFIRM, DIGEST, PASSWORD, WAITING
 from statlas.app.digest.database import Database, default_path
-from statlas.app.digest.readers import ACTIVE, BOUNCING, PENDING
+from statlas.app.digest.readers import ACTIVE, BOUNCING, PENDING, STOPPED
 from statlas.app.digest.settings import MailSettings
 from statlas.app.digest.tables import mail, mailed, reader
 from statlas.core.errors import InputError
@@ -43,6 +43,12 @@ from statlas.core.errors import InputError
 SENDING, SENT, UNCERTAIN, FAILED = "sending", "sent", "uncertain", "failed"
 MOST_ATTEMPTS = 8
 MOST_BOUNCES = 3
+# The states of a reader in which a mail of each kind goes out.
+_WANTED = {
+    DIGEST: (ACTIVE,),
+    CONFIRM: (ACTIVE, PENDING),
+    PASSWORD: (ACTIVE, PENDING, STOPPED, BOUNCING),
+}
 _FIRST_WAIT = 300.0
 _LONGEST_WAIT = 6 * 3600.0
 _SENDERS_LOCK = 7_116_202
@@ -154,7 +160,7 @@ def _claim(database: Database, journal: _Journal, id: int) -> _Mail | None:
         ).first()
         if row is None:
             return None
-        if row.state not in (ACTIVE, PENDING) or (row.kind == "digest" and row.state != ACTIVE):
+        if row.state not in _WANTED[row.kind]:
             _fail(connection, id, "the reader wants no mails any more")
             return None
         connection.execute(

@@ -22,7 +22,7 @@ from statlas.app.digest.database import Database
 from statlas.app.digest.ingest import insert_ignoring
 from statlas.app.digest.queries import parse_query
 from statlas.app.digest.search import Paper, papers
-from statlas.app.digest.tables import reader, saved, tagged
+from statlas.app.digest.tables import password_request, reader, saved, tagged
 from statlas.core.errors import InputError
 
 PENDING, ACTIVE, STOPPED, BOUNCING = "pending", "active", "stopped", "bouncing"
@@ -238,27 +238,52 @@ def _signer(person: Reader, purpose: str) -> URLSafeSerializer:
 
 def reader_of_link(database: Database, token: str, purpose: str) -> Reader | None:
     """The reader whose link this is; None where it is nobody's, or of an earlier subscription."""
-    number, _, signed = token.partition(".")
-    if not number.isascii() or not number.isdigit() or len(number) > 18:
-        return None
-    person = reader_with_id(database, int(number))
+    number = link_number(token)
+    person = None if number is None else reader_with_id(database, number)
     if person is None:
         return None
     try:
-        said = _signer(person, purpose).loads(signed)
+        said = _signer(person, purpose).loads(token.partition(".")[2])
     except BadSignature:
         return None
     return person if said == person.id else None
 
 
-def confirm(database: Database, person: Reader, now: float | None = None) -> None:
-    """Make a pending reader active."""
+def link_number(token: str) -> int | None:
+    """The number of the reader whose link this says to be."""
+    number = token.partition(".")[0]
+    is_number = number.isascii() and number.isdigit() and len(number) <= 18
+    return int(number) if is_number else None
+
+
+def confirm(database: Database, person: Reader, now: float | None = None) -> bool:
+    """Make a pending reader active; False where the reader was not pending."""
     moment = time.time() if now is None else now
     with database.writing() as connection:
-        connection.execute(
+        changed = connection.execute(
             update(reader)
             .where(reader.c.id == person.id, reader.c.state.in_((PENDING, BOUNCING)))
             .values(state=ACTIVE, confirmed=moment, bounces=0)
+        )
+        return changed.rowcount > 0
+
+
+def resume(database: Database, person: Reader) -> None:
+    """Let the mails come again, for a reader whose address was confirmed before.
+
+    Raises
+    ------
+    InputError
+        If it never was.
+    """
+    if person.confirmed is None:
+        raise InputError(
+            f"the address {person.email} is not confirmed",
+            remedy=f"`statlas digest subscribe {person.email}` asks for that",
+        )
+    with database.writing() as connection:
+        connection.execute(
+            update(reader).where(reader.c.id == person.id).values(state=ACTIVE, bounces=0)
         )
 
 
@@ -272,6 +297,7 @@ def forget(database: Database, person: Reader) -> None:
     """Delete a reader and all that is known of them."""
     with database.writing() as connection:
         connection.execute(delete(reader).where(reader.c.id == person.id))
+        connection.execute(delete(password_request).where(password_request.c.email == person.email))
 
 
 # --- what they keep ------------------------------------------------------------------------------

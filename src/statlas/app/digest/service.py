@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from statlas.app.digest.compose import compose_confirmations, compose_digests
+from statlas.app.digest.compose import compose_confirmations, compose_digests, compose_passwords
 from statlas.app.digest.database import Database
 from statlas.app.digest.outbox import Sent, send_waiting
 from statlas.app.digest.settings import MailSettings
@@ -25,6 +25,7 @@ def send_round(
 ) -> tuple[int, Sent]:
     """Compose what is due and send what waits; return how many were composed, and what was sent."""
     composed = compose_confirmations(database, settings, now=now)
+    composed += compose_passwords(database, settings, now=now)
     composed += compose_digests(database, settings, now=now, everyone=everyone)
     return composed, send_waiting(database, settings, now=now)
 

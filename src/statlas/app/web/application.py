@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from statlas.app.web import api, digest, pages, views
+from statlas.app.web import accounts, api, digest, pages, views
+from statlas.app.web.rates import Rates
 from statlas.app.web.runner import Runner
 from statlas.app.web.security import Security
 from statlas.app.web.settings import Settings
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> Starlette:
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
             *pages.ROUTES,
             *digest.ROUTES,
+            *accounts.ROUTES,
         ],
         middleware=[Middleware(Security, settings=settings)],
         exception_handlers={
@@ -64,6 +66,7 @@ def create_app(settings: Settings) -> Starlette:
     app.state.settings = settings
     app.state.store = store
     app.state.digest = None  # opened by the first visit to its pages
+    app.state.rates = Rates()
     app.state.templates = pages.templates()
     return app
 

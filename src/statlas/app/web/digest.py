@@ -1,87 +1,40 @@
 """The pages of the digest: search, trending, papers, tags, and the mail's links.
 
-Forms are plain HTML and work without scripts. What a visitor saves on this machine belongs to one
-local reader; beyond loopback, papers can be looked at, and mails asked for.
+Forms are plain HTML and work without scripts. Who may see a page, and whose papers are kept there,
+says `visitors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 from zoneinfo import available_timezones
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from statlas.app.web.api import refused, settings_of
-from statlas.core.errors import InputError, MissingExtra
+from statlas.app.web.visitors import (
+    answered,
+    digest_page,
+    may_keep,
+    own_reader,
+    told_to_wait,
+    too_often,
+    wait_message,
+)
+from statlas.core.errors import InputError
 
 if TYPE_CHECKING:
     from statlas.app.digest.database import Database
     from statlas.app.digest.readers import Reader
     from statlas.app.digest.search import Paper
 
-Page = Callable[[Request], Awaitable[Response]]
 PER_PAGE = 20
-_LARGEST_FORM = 20_000
 _WINDOWS = (1, 7, 30, 90)
-_LOCAL = "you@localhost"
-
-
-def is_ready() -> bool:
-    """Whether the extra is installed."""
-    return all(find_spec(name) is not None for name in ("sqlalchemy", "alembic", "nh3", "lxml"))
-
-
-def _answered(work: Callable[[Request, Database, dict[str, str]], Response]) -> Page:
-    """An endpoint that reads its form and does its work beside the event loop."""
-
-    @wraps(work)
-    async def answer(request: Request) -> Response:
-        if not is_ready():
-            raise refused(409, str(MissingExtra("sqlalchemy", "digest")))
-        form = await _form(request) if request.method == "POST" else {}
-        database = await run_in_threadpool(_database, request)
-        try:
-            return await run_in_threadpool(work, request, database, form)
-        except InputError as error:
-            raise refused(400, str(error)) from None
-
-    return answer
-
-
-def _database(request: Request) -> Database:
-    from statlas.app.digest.database import Database
-
-    state = request.app.state
-    if state.digest is None:
-        state.digest = Database(settings_of(request).digest or None)
-    database: Database = state.digest
-    return database
-
-
-async def _form(request: Request) -> dict[str, str]:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _LARGEST_FORM:
-            raise refused(413, "the form is too large")
-    try:
-        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50))
-    except ValueError:
-        raise refused(400, "the form cannot be read") from None
-
-
-def _page(request: Request, template: str, **context: Any) -> Response:
-    from statlas.app.web.pages import page
-
-    return page(request, template, may_save=settings_of(request).loopback, **context)
+_FIRST_WISHES = {"query": "", "categories": "", "timezone": "UTC", "hour": "7"}
 
 
 def _number(request: Request, name: str, default: int, most: int) -> int:
@@ -91,15 +44,9 @@ def _number(request: Request, name: str, default: int, most: int) -> int:
     return default
 
 
-def _local_reader(database: Database) -> Reader:
-    """The reader that stands for whoever sits at this machine; no mail goes to it."""
-    from statlas.app.digest.readers import reader_of, stop, subscribe
-
-    try:
-        return reader_of(database, _LOCAL)
-    except InputError:
-        stop(database, subscribe(database, _LOCAL))
-        return reader_of(database, _LOCAL)
+def whole_number(text: str) -> int:
+    """A number of a form; -1 where it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
 
 
 # --- pages ---------------------------------------------------------------------------------------
@@ -116,7 +63,7 @@ def search_page(request: Request, database: Database, form: dict[str, str]) -> R
         hits = search(database, text, limit=PER_PAGE + 1, offset=start)
     except InputError as error:
         problem = str(error)
-    return _page(
+    return digest_page(
         request,
         "digest.html",
         text=text,
@@ -134,7 +81,7 @@ def trending_page(request: Request, database: Database, form: dict[str, str]) ->
     days = max(1, _number(request, "days", 7, 365))
     category = request.query_params.get("category", "")[:100].strip()
     found = trending(database, days=days, category=category, limit=PER_PAGE)
-    return _page(
+    return digest_page(
         request,
         "digest_trending.html",
         days=days,
@@ -167,9 +114,9 @@ def paper_page(request: Request, database: Database, form: dict[str, str]) -> Re
 
     paper = _paper(request, database)
     marks = None
-    if settings_of(request).loopback:
-        marks = marks_of(database, _local_reader(database), paper.id)
-    return _page(request, "digest_paper.html", shown=details(database, paper), marks=marks)
+    if may_keep(request):
+        marks = marks_of(database, own_reader(request, database), paper.id)
+    return digest_page(request, "digest_paper.html", shown=details(database, paper), marks=marks)
 
 
 def _paper(request: Request, database: Database) -> Paper:
@@ -185,9 +132,7 @@ def mark_paper(request: Request, database: Database, form: dict[str, str]) -> Re
     """Save a paper, put a tag on it, or undo that."""
     from statlas.app.digest.readers import save, tag, unsave, untag
 
-    if not settings_of(request).loopback:
-        raise refused(403, "papers can be saved on the machine that the workbench runs on")
-    paper, person = _paper(request, database), _local_reader(database)
+    person, paper = own_reader(request, database), _paper(request, database)
     name = form.get("tag", "")
     match form.get("do"):
         case "save":
@@ -204,16 +149,14 @@ def mark_paper(request: Request, database: Database, form: dict[str, str]) -> Re
 
 
 def kept_page(request: Request, database: Database, form: dict[str, str]) -> Response:
-    """What was saved and tagged on this machine, and what is like it."""
+    """What the reader saved and tagged, and what is like it."""
     from statlas.app.digest.for_you import FEWEST_KEPT, recommend
     from statlas.app.digest.readers import kept, tags
 
-    if not settings_of(request).loopback:
-        raise refused(403, "papers can be saved on the machine that the workbench runs on")
-    person = _local_reader(database)
+    person = own_reader(request, database)
     name = request.query_params.get("tag", "")[:50]
     found, quality = recommend(database, person, PER_PAGE)
-    return _page(
+    return digest_page(
         request,
         "digest_kept.html",
         tag=name,
@@ -248,29 +191,33 @@ def subscribe_page(request: Request, database: Database, form: dict[str, str]) -
     """The form that asks for a mail a day, and what it says once it was sent."""
     from statlas.app.digest.readers import subscribe
 
-    problem, asked = "", ""
+    problem, asked, seconds = "", "", 0
     if request.method == "POST":
+        seconds = too_often(request, "subscribe")
         try:
-            hour = form.get("hour", "7")
+            if seconds:
+                raise InputError(wait_message(seconds))
             person = subscribe(
                 database,
                 form.get("email", ""),
                 timezone=form.get("timezone", "UTC"),
-                hour=int(hour) if hour.isascii() and hour.isdigit() else -1,
+                hour=whole_number(form.get("hour", "7")),
                 query=form.get("query", ""),
                 categories=form.get("categories", "").split(),
             )
             asked = person.email
         except InputError as error:
             problem = str(error)
-    return _page(
+    answer = digest_page(
         request,
         "digest_subscribe.html",
         form=form,
         problem=problem,
         asked=asked,
+        wanted=_FIRST_WISHES | {name: form[name] for name in _FIRST_WISHES if name in form},
         timezones=sorted(available_timezones()),
     )
+    return told_to_wait(answer, seconds) if seconds else answer
 
 
 def link_page(request: Request, database: Database, form: dict[str, str]) -> Response:
@@ -279,19 +226,41 @@ def link_page(request: Request, database: Database, form: dict[str, str]) -> Res
     ``POST`` does what the link is for: from the page's button, or from a mail program's own
     button (RFC 8058).
     """
-    from statlas.app.digest.readers import confirm, reader_of_link, stop
+    from statlas.app.digest.readers import STOPPED, reader_of_link, stop
 
     purpose = "confirm" if request.url.path == "/digest/confirm" else "stop"
     token = request.query_params.get("token", "")[:500]
     person = reader_of_link(database, token, purpose)
-    if person is None:
+    if person is None or (purpose == "confirm" and person.state == STOPPED):
         raise HTTPException(404, "this link is not valid, or not any more")
-    if request.method == "POST":
-        (confirm if purpose == "confirm" else stop)(database, person)
-    done = request.method == "POST"
-    return _page(
-        request, "digest_link.html", purpose=purpose, person=person, token=token, done=done
+    done, password = request.method == "POST", ""
+    if done and purpose == "confirm":
+        password = _confirm(request, database, person)
+    elif done:
+        stop(database, person)
+    return digest_page(
+        request,
+        "digest_link.html",
+        purpose=purpose,
+        person=person,
+        token=token,
+        done=done,
+        password=password,
     )
+
+
+def _confirm(request: Request, database: Database, person: Reader) -> str:
+    """Confirm an address; the link to a password where a new reader can have one.
+
+    It comes once: what the mail holds confirms for ever, but must not set passwords for ever.
+    """
+    from statlas.app.digest.accounts import has_password, password_link
+    from statlas.app.digest.readers import PENDING, confirm
+
+    is_new = confirm(database, person) and person.state == PENDING
+    if settings_of(request).loopback or not is_new or has_password(database, person):
+        return ""
+    return password_link(database, person)
 
 
 # --- JSON ----------------------------------------------------------------------------------------
@@ -328,17 +297,17 @@ def trending_json(request: Request, database: Database, form: dict[str, str]) ->
 
 BOTH = ["GET", "POST"]
 ROUTES = [
-    Route("/digest", _answered(search_page)),
-    Route("/digest/trending", _answered(trending_page)),
-    Route("/digest/papers/{paper:int}", _answered(paper_page)),
-    Route("/digest/papers/{paper:int}", _answered(mark_paper), methods=["POST"]),
-    Route("/digest/kept", _answered(kept_page)),
-    Route("/digest/atom", _answered(atom_page)),
-    Route("/digest/subscribe", _answered(subscribe_page), methods=BOTH),
-    Route("/digest/confirm", _answered(link_page), methods=BOTH),
-    Route("/digest/stop", _answered(link_page), methods=BOTH),
+    Route("/digest", answered(search_page)),
+    Route("/digest/trending", answered(trending_page)),
+    Route("/digest/papers/{paper:int}", answered(paper_page)),
+    Route("/digest/papers/{paper:int}", answered(mark_paper), methods=["POST"]),
+    Route("/digest/kept", answered(kept_page)),
+    Route("/digest/atom", answered(atom_page)),
+    Route("/digest/subscribe", answered(subscribe_page), methods=BOTH),
+    Route("/digest/confirm", answered(link_page, public=True), methods=BOTH),
+    Route("/digest/stop", answered(link_page, public=True), methods=BOTH),
 ]
 API_ROUTES = [
-    Route("/digest/search", _answered(search_json)),
-    Route("/digest/trending", _answered(trending_json)),
+    Route("/digest/search", answered(search_json)),
+    Route("/digest/trending", answered(trending_json)),
 ]

@@ -53,7 +53,13 @@ def _moment(seconds: float) -> str:
 def page(request: Request, template: str, code: int = 200, **context: Any) -> Response:
     """A rendered page."""
     environment: jinja2.Environment = request.app.state.templates
-    text = environment.get_template(template).render(path=request.url.path, **context)
+    state = request.state
+    text = environment.get_template(template).render(
+        path=request.url.path,
+        has_token=getattr(state, "has_token", True),
+        visitor=getattr(state, "reader", None),
+        **context,
+    )
     return HTMLResponse(text, code)
 
 

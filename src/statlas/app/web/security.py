@@ -3,7 +3,9 @@
 * The ``Host`` header must be one that the workbench was started for: a foreign page cannot reach a
   loopback server under a name of its own (DNS rebinding).
 * Where a token is set, every request must bring it: once as ``?token=`` (it then lives in a
-  cookie), or as ``Authorization: Bearer``.
+  cookie), or as ``Authorization: Bearer``. Style and icon are open to all. The pages of the digest
+  are told whether it came, and let in by themselves who is signed in or follows the link of a mail
+  (`visitors`).
 * A request that changes state must come from a page of the workbench itself.
 * No page may load or send anything from or to anywhere else.
 """
@@ -22,8 +24,10 @@ from statlas.app.web.settings import Settings, is_loopback
 
 _READING = ("GET", "HEAD", "OPTIONS")
 _COOKIE = "statlas_token"
-# The links of mails are signed; who follows one has no other token.
-_PUBLIC = ("/digest/confirm", "/digest/stop")
+_OPEN = ("/static",)
+_DIGEST = ("/digest", "/api/digest")
+# What is `token` in the address of others is there the signature of a link in a mail.
+_LINKS = ("/digest/confirm", "/digest/stop", "/digest/password")
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -69,8 +73,11 @@ class Security:
     def _refusal(self, request: Request) -> Response | None:
         if not self._host_is_ours(request.headers):
             return _refuse(421, "this host name is not one that the workbench was started for")
-        needs_token = self._settings.token and request.url.path not in _PUBLIC
-        if needs_token and (answer := self._token_answer(request)) is not None:
+        path = request.scope["path"]
+        answer = self._token_answer(request) if self._settings.token else None
+        request.state.has_token = answer is None
+        is_for_digest = _is_under(path, _DIGEST) and (path in _LINKS or not _brings_token(request))
+        if answer is not None and not is_for_digest and not _is_under(path, _OPEN):
             return answer
         if request.method not in _READING and not _same_origin(request.headers):
             return _refuse(403, "a change must come from a page of the workbench itself")
@@ -88,9 +95,8 @@ class Security:
 
     def _token_answer(self, request: Request) -> Response | None:
         """None where the token came with the request; else what to say or do."""
-        given = request.query_params.get("token")
-        if given is not None:
-            if not self._is_token(given):
+        if _brings_token(request) and request.scope["path"] not in _LINKS:
+            if not self._is_token(request.query_params["token"]):
                 return _refuse(401, "this is not the token; use the address that was printed")
             return self._keep_token(request)
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
@@ -98,7 +104,7 @@ class Security:
             return None
         if self._is_token(request.cookies.get(_COOKIE, "")):
             return None
-        return _refuse(401, "a token is needed; use the address that the server printed")
+        return _ask_for_token(request)
 
     def _is_token(self, given: str) -> bool:
         return secrets.compare_digest(given.encode(), self._settings.token.encode())
@@ -112,6 +118,25 @@ class Security:
         answer = RedirectResponse(path, 303)
         answer.set_cookie(_COOKIE, self._settings.token, httponly=True, samesite="strict")
         return answer
+
+
+def _is_under(path: str, places: tuple[str, ...]) -> bool:
+    return any(path == place or path.startswith(f"{place}/") for place in places)
+
+
+def _brings_token(request: Request) -> bool:
+    return "token" in request.query_params
+
+
+def _ask_for_token(request: Request) -> Response:
+    message = "a token is needed; use the address that the server printed"
+    is_page = "text/html" in request.headers.get("accept", "")
+    if not is_page or _is_under(request.scope["path"], ("/api",)):
+        return _refuse(401, message)
+    from statlas.app.web.pages import error_page
+
+    request.state.has_token = False
+    return error_page(request, 401, message)
 
 
 def _same_origin(headers: Headers) -> bool:

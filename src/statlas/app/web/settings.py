@@ -37,6 +37,8 @@ class Settings:
         Largest memory of one process, in bytes.
     digest
         Address of the digest's database; empty for the user's own.
+    proxy
+        Address of the proxy in front, whose word on visitors' addresses counts; empty for none.
     """
 
     host: str = "127.0.0.1"
@@ -54,11 +56,12 @@ class Settings:
     check_seconds: float = 60.0
     memory: int = 6 * 1024 * MEGABYTE
     digest: str = field(default="", repr=False)
+    proxy: str = ""
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach the host."""
-        return is_loopback(self.host)
+        """Whether only this machine can reach the host, and nobody through a proxy."""
+        return is_loopback(self.host) and not self.proxy
 
 
 def is_loopback(host: str) -> bool:
