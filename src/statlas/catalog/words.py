@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from statlas.catalog.stemmer import stem
 
-__all__ = ["Word", "compounds", "fold", "term", "words"]
+__all__ = ["Word", "compounds", "fold", "surfaces", "term", "words"]
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?(?:-[^\W_]+)*")
 
@@ -90,8 +90,19 @@ def words(text: str) -> list[Word]:
     >>> [word.term for word in words("How sure are my models' fine-tuned scores?")]
     ['sure', 'model', 'fine', 'tune', 'score']
     """
+    return [Word(surface, term(surface)) for surface in surfaces(text)]
+
+
+def surfaces(text: str) -> list[str]:
+    """Return the content words of `text` as written (folded), without their stems.
+
+    Examples
+    --------
+    >>> surfaces("How sure are my models?")
+    ['sure', 'models']
+    """
     return [
-        Word(part, term(part))
+        part
         for token in _TOKEN.findall(fold(text))
         for part in token.split("-")
         if part not in _STOP_WORDS and (len(part) > 1 or part.isdigit())

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statlas.app.digest.fulltext import Demand, Match, full_text
 from statlas.app.digest.papers import details, find_paper, more_like, nearest_methods
 from statlas.app.digest.queries import parse_query
-from statlas.app.digest.search import search
+from statlas.app.digest.search import papers, search
 from statlas.catalog import load_catalogue
 from statlas.core.errors import InputError
 
@@ -114,6 +115,36 @@ def test_common_words_find_the_newest_with_them_in_the_title(
         *(paper(n, "Noise", abstract="common words") for n in range(50, 60)),
     )
     assert numbers(search(database, "common words"))[0] == 40
+
+
+def test_papers_with_two_rare_words_are_proposed_before_many_with_one(
+    database, add, paper, monkeypatch
+) -> None:
+    monkeypatch.setattr("statlas.app.digest.search._SCORED", 10)
+    add(
+        *(paper(n, "Whale whale whale", abstract="song") for n in range(30)),
+        *(paper(n, "Heron heron heron", abstract="song") for n in range(30, 60)),
+        paper(70, "A long title about the sounds of many animals of rivers and of seas",
+              abstract="it ends with a heron and, a long way from it in the text, with a whale"),
+    )  # fmt: skip
+    assert numbers(search(database, "whale heron"))[0] == 70
+    assert len(search(database, "whale heron")) == 10
+
+
+@pytest.mark.parametrize(("at_least", "expected"), [(1, {1, 2, 3, 4}), (2, {2, 3})])
+def test_at_least_so_many_groups(database, add, paper, at_least, expected) -> None:
+    add(
+        paper(1, "Whale"),
+        paper(2, "Whale and heron"),
+        paper(3, "Egret, orca"),
+        paper(4, "Heron and egret"),
+        paper(5, "Nothing"),
+    )
+    groups = ((Match("whale"), Match("orca")), (Match("heron"), Match("egret")))
+    index = full_text(database.is_sqlite)
+    with database.reading() as connection:
+        ids = index.best(connection, Demand(groups=groups, at_least=at_least), 10)
+        assert {int(item.url[-1]) for item in papers(connection, ids)} == expected
 
 
 def test_the_same_query_gives_the_same_order(database, library) -> None:

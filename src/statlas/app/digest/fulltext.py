@@ -1,15 +1,15 @@
 """Asking the database's own full-text index: SQLite's FTS5 and PostgreSQL's tsvector.
 
-Both are asked the same way: papers with all of some matches, at least one of others and none of a
+Both are asked the same way: papers with all of some matches, enough of some groups and none of a
 third kind, under further conditions; the best, the newest, or how many.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import chain
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    text,
     true,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
@@ -41,13 +42,10 @@ class Match:
         As written; several words must stand side by side.
     field
         ``title``, ``abstract``, ``authors``, ``categories``, or empty for anywhere.
-    is_prefix
-        Whether words that begin like this match as well.
     """
 
     text: str
     field: str = ""
-    is_prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +54,19 @@ class Demand:
 
     Attributes
     ----------
-    every, some, none
-        It has each of `every`, at least one of `some` (where there are any), and none of `none`.
+    every, none
+        It has each of `every` and none of `none`.
+    groups, at_least
+        It has something of at least one or two of the groups (where there are any).
     conditions
         Further conditions on columns of ``paper``.
     """
 
     every: tuple[Match, ...] = ()
-    some: tuple[Match, ...] = ()
+    groups: tuple[tuple[Match, ...], ...] = ()
+    at_least: Literal[1, 2] = 1
     none: tuple[Match, ...] = ()
     conditions: tuple[ColumnElement[bool], ...] = ()
-
-    @property
-    def asks_text(self) -> bool:
-        """Whether the full-text index is needed at all."""
-        return bool(self.every or self.some or self.none)
 
 
 class FullText(Protocol):
@@ -97,6 +93,10 @@ class Fts5:
     _TABLE: ColumnElement[Any] = literal_column("paper_text")
     _ROW: ColumnElement[Any] = literal_column("paper_text.rowid")
     _RANK: ColumnElement[Any] = literal_column("bm25(paper_text, 4.0, 1.0, 2.0, 1.0)")
+    _COUNT = text(
+        "SELECT count(*) FROM (SELECT 1 FROM paper_text WHERE paper_text MATCH :match "
+        "LIMIT :at_most)"
+    )
 
     def best(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
         """Ids of the papers with the highest BM25."""
@@ -108,8 +108,8 @@ class Fts5:
 
     def count(self, connection: Connection, match: Match, at_most: int) -> int:
         """How many papers have it, counted up to `at_most`."""
-        some = self._select(Demand(every=(match,))).limit(at_most).subquery()
-        return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+        asked = {"match": self._quoted(match), "at_most": at_most}
+        return int(connection.execute(self._COUNT, asked).scalar_one())
 
     @staticmethod
     def _ids(connection: Connection, statement: Select[Any]) -> list[int]:
@@ -127,23 +127,34 @@ class Fts5:
 
     def _expression(self, demand: Demand) -> str:
         parts = [self._quoted(match) for match in demand.every]
-        if demand.some:
-            parts.append("(" + " OR ".join(map(self._quoted, demand.some)) + ")")
+        if demand.groups:
+            parts.append(
+                self._enough([self._any(group) for group in demand.groups], demand.at_least)
+            )
         expression = " AND ".join(parts)
         if demand.none:
-            excluded = "(" + " OR ".join(map(self._quoted, demand.none)) + ")"
-            expression = f"({expression}) NOT {excluded}"
+            expression = f"({expression}) NOT {self._any(demand.none)}"
         return expression
+
+    @staticmethod
+    def _enough(groups: Sequence[str], at_least: int) -> str:
+        if at_least == 1:
+            return f"({' OR '.join(groups)})"
+        rests = (" OR ".join(groups[at:]) for at in range(1, len(groups)))
+        pairs = (f"({one} AND ({rest}))" for one, rest in zip(groups, rests, strict=False))
+        return f"({' OR '.join(pairs)})"
+
+    def _any(self, matches: Sequence[Match]) -> str:
+        return f"({' OR '.join(map(self._quoted, matches))})"
 
     @staticmethod
     def _quoted(match: Match) -> str:
         inside = match.text.replace('"', " ")
         column = f"{match.field} : " if match.field else ""
-        return f'{column}"{inside}"' + ("*" if match.is_prefix else "")
+        return f'{column}"{inside}"'
 
 
 _WEIGHTS = {"title": "a", "authors": "b", "categories": "c", "abstract": "d"}
-_LEXEME = re.compile(r"[^\W_]+")
 
 
 class TextVector:
@@ -153,7 +164,7 @@ class TextVector:
 
     def best(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
         """Ids of the papers that ``ts_rank`` puts highest."""
-        asked = self._any([*demand.every, *demand.some])
+        asked = self._any([*demand.every, *chain.from_iterable(demand.groups)])
         rank = func.ts_rank(
             literal_column("'{0.25, 0.25, 0.5, 1.0}'::float4[]"), self._VECTOR, asked
         )
@@ -171,14 +182,21 @@ class TextVector:
     def _ids(
         self, connection: Connection, demand: Demand, order: ColumnElement[Any], limit: int
     ) -> list[int]:
+        groups = [or_(*map(self._has, group)) for group in demand.groups]
         statement = select(paper.c.id).where(
             *(self._has(match) for match in demand.every),
-            or_(*map(self._has, demand.some)) if demand.some else true(),
+            self._enough(groups, demand.at_least) if groups else true(),
             *(not_(self._has(match)) for match in demand.none),
             *demand.conditions,
         )
         found = connection.execute(statement.order_by(order, paper.c.id).limit(limit))
         return [int(row[0]) for row in found]
+
+    @staticmethod
+    def _enough(groups: Sequence[ColumnElement[bool]], at_least: int) -> ColumnElement[bool]:
+        if at_least == 1:
+            return or_(*groups)
+        return or_(*(and_(one, or_(*groups[at:])) for at, one in enumerate(groups[:-1], start=1)))
 
     def _any(self, matches: Sequence[Match]) -> ColumnElement[Any]:
         asked = self._query(matches[0])
@@ -197,9 +215,6 @@ class TextVector:
     @staticmethod
     def _query(match: Match) -> ColumnElement[Any]:
         text = fold(match.text)
-        if match.is_prefix:
-            lexemes = _LEXEME.findall(text)
-            return func.to_tsquery("simple", " <-> ".join(f"{word}:*" for word in lexemes))
         english = func.phraseto_tsquery("english", text)
         plain = func.phraseto_tsquery("simple", text)
         return english.op("||", return_type=TSQUERY())(plain)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -32,7 +33,7 @@ from statlas.app.digest.tables import (
     signal,
 )
 
-BATCH = 5_000
+BATCH = 10_000
 MOST_PROBLEMS = 1_000  # kept of one feed; the count goes on
 _WEIGHT = {"arxiv": 2, "hub": 1, "other": 1}
 _FIELDS = ("title", "abstract", "authors", "categories", "published", "updated", "url")
@@ -84,20 +85,29 @@ def ingest(
     counts = Counts()
     start = time.perf_counter()
     position = skip
-    for batch in _batches(islice(items, skip, None)):
-        records = [item for item in batch if isinstance(item, Record)]
-        problems = [item for item in batch if isinstance(item, Problem)]
-        position += len(batch)
-        with database.writing() as connection:
-            moment = time.time() if now is None else now
-            _write_records(connection, database.is_sqlite, records, moment, counts)
-            _write_problems(connection, database.is_sqlite, feed_id, problems, moment)
-            connection.execute(update(feed).where(feed.c.id == feed_id).values(position=position))
-        counts.read += len(batch)
-        counts.problems += len(problems)
-        counts.seconds = time.perf_counter() - start
-        if report is not None:
-            report(counts)
+    batches = _batches(islice(items, skip, None))
+    with ThreadPoolExecutor(1) as reader:
+        batch = next(batches, None)
+        while batch is not None:
+            records = [item for item in batch if isinstance(item, Record)]
+            problems = [item for item in batch if isinstance(item, Problem)]
+            position += len(batch)
+            with database.writing() as connection:
+                moment = time.time() if now is None else now
+                first_new = _write_records(connection, database.is_sqlite, records, moment, counts)
+                _write_problems(connection, database.is_sqlite, feed_id, problems, moment)
+                place = update(feed).where(feed.c.id == feed_id).values(position=position)
+                connection.execute(place)
+                # Indexing runs in the database's own code, beside which Python can read on.
+                coming = reader.submit(next, batches, None)
+                if database.is_sqlite:
+                    _index_text(connection, first_new)
+            counts.read += len(batch)
+            counts.problems += len(problems)
+            counts.seconds = time.perf_counter() - start
+            if report is not None:
+                report(counts)
+            batch = coming.result()
     counts.seconds = time.perf_counter() - start
     return counts
 
@@ -220,9 +230,8 @@ class _Batch:
 
 def _write_records(
     connection: Connection, is_sqlite: bool, records: list[Record], now: float, counts: Counts
-) -> None:
-    if not records:
-        return
+) -> int:
+    """Write a batch, but for SQLite's index of new papers; return the first id they could have."""
     batch = _Batch(connection, records, now)
     first_new = batch.next_id
     for record in records:
@@ -231,8 +240,6 @@ def _write_records(
     changed = [item for item in batch.papers.values() if item.was_changed and not item.is_new]
     if new:
         connection.execute(insert(paper), new)
-        if is_sqlite:
-            _index_text(connection, first_new)
     if changed:
         connection.execute(
             update(paper).where(paper.c.id == bindparam("at_id")),
@@ -260,6 +267,7 @@ def _write_records(
             insert(paper_key), [{"key": key, "paper": id} for key, id in batch.new_keys.items()]
         )
     _write_signals(connection, is_sqlite, batch.signals, now)
+    return first_new
 
 
 def _index_text(connection: Connection, first: int) -> None:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from html import unescape
 from urllib.parse import urlsplit
 
 import nh3
@@ -21,7 +22,13 @@ MOST_CATEGORIES = 100
 
 _ARXIV = re.compile(r"(?<![\d.])(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?(?![\d])")
 _DOI = re.compile(r"10\.\d{4,9}/\S+", re.IGNORECASE)
-_MARKUP = re.compile(r"<[a-zA-Z/!?]|&[#a-zA-Z]")
+# Tags and entities, and not just a less-than sign of a formula.
+_MARKUP = re.compile(
+    r"</?(?:p|br|b|i|em|strong|a|sup|sub|span|div|img|script|style|iframe|svg|math|jats:\w+|h\d|ul|ol|"
+    r"li|code|pre|tt|font|table|object|embed|form|input|link|meta|html|body|video|audio|details)\b"
+    r"|<!|<\?|&(?:#\d+|#[xX][0-9a-fA-F]+|[a-zA-Z]{2,8});",
+    re.IGNORECASE,
+)
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
@@ -178,9 +185,9 @@ def plain_text(value: object) -> str:
         return ""
     if not isinstance(value, str):
         raise BadRecord(f"text was expected where there is {value!r:.50}")
-    text = unicodedata.normalize("NFC", value)
-    if _MARKUP.search(text) and _looks_like_markup(text):
-        text = _unescaped(nh3.clean(text, tags=set()))
+    text = value if value.isascii() else unicodedata.normalize("NFC", value)
+    if ("<" in text or "&" in text) and _MARKUP.search(text):
+        text = unescape(nh3.clean(text, tags=set()))
     if not (text.isascii() and text.isprintable()):
         text = "".join(
             " " if c in "\t\n\r\x0b\x0c" else c
@@ -188,25 +195,6 @@ def plain_text(value: object) -> str:
             if c in "\t\n\r\x0b\x0c" or unicodedata.category(c) not in _INVISIBLE
         )
     return " ".join(text.split())
-
-
-_TAG = re.compile(
-    r"</?(?:p|br|b|i|em|strong|a|sup|sub|span|div|img|script|style|iframe|svg|math|jats:\w+|h\d|ul|ol|"
-    r"li|code|pre|tt|font|table|object|embed|form|input|link|meta|html|body|video|audio|details)\b"
-    r"|<!|<\?|&(?:#\d+|#[xX][0-9a-fA-F]+|[a-zA-Z]{2,8});",
-    re.IGNORECASE,
-)
-
-
-def _looks_like_markup(text: str) -> bool:
-    """Whether there are tags, and not just a less-than sign of a formula."""
-    return _TAG.search(text) is not None
-
-
-def _unescaped(text: str) -> str:
-    from html import unescape
-
-    return unescape(text)
 
 
 def web_address(value: object) -> str:

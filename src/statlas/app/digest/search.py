@@ -1,10 +1,11 @@
 """Searching the papers: the database proposes candidates, and they are ranked here.
 
 A full-text index answers rare words fast and common words slowly, since it must visit every paper
-that has them. So the words of a query are ordered by how rare they are; papers with the rare ones
-are the candidates (where all words are common, the newest papers that have all of them), and the
-best of these by the index's own rank are scored with all words, their synonyms, the field they
-stand in and whether they stand side by side as in the query.
+that has them, and its own rank costs more than the visit. So the words of a query are ordered by
+how rare they are; papers with two of the rare ones are the candidates, then papers with one of the
+rarest (where all words are common, the newest papers that have all of them). The best of these by
+the index's own rank are scored with all words, their synonyms, the field they stand in and whether
+they stand side by side as in the query.
 
 The score is the BM25F of `statlas.catalog.index`, over title and abstract, with the catalogue's
 synonyms.
@@ -13,13 +14,13 @@ synonyms.
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
-from typing import Any
+from itertools import accumulate, pairwise
+from string import punctuation
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 
@@ -31,7 +32,7 @@ from statlas.catalog.index import SYNONYMS, Synonyms, read_synonyms
 from statlas.catalog.words import Word, fold, term, words
 
 _COMMON = 4_000  # papers from which on a word is too common to propose candidates
-_MOST_PROPOSED = 10_000  # papers that the words of a query may propose together
+_MOST_PROPOSED = 4_000  # papers that single words of a query may propose together
 _SCORED = 100  # candidates that are scored
 _PROPOSING_WORTH = 0.5  # synonyms worth less add to scores, but propose nothing
 _TITLE_WEIGHT = 3.0
@@ -46,7 +47,7 @@ _COVERED = 0.5
 _LONGEST_PHRASE = 4
 _MOST_WORDS = 30
 
-_WORD = re.compile(r"[^\W_]+")
+_BLANKS = {ord(mark): " " for mark in punctuation + "‐‑–—“”„«»·•→×"}
 _Others = tuple[tuple[tuple[str, ...], float], ...]
 
 
@@ -217,17 +218,25 @@ class _Search:
     def _candidates(
         self, concepts: Sequence[Concept], counts: dict[Match, int], limit: int
     ) -> list[int]:
-        rare = [match for match, n in counts.items() if 0 < n < _COMMON]
-        proposing: list[Match] = []
-        proposed = 0
-        for match in sorted(rare, key=lambda match: (counts[match], match.text)):
-            proposed += counts[match]
-            if proposing and proposed > _MOST_PROPOSED:
-                break
-            proposing.append(match)
-        if not proposing:
+        """The best papers with two of the rare concepts, and where they are few, with one."""
+        rare = [
+            tuple(match for match in _proposals(concept) if 0 < counts[match] < _COMMON)
+            for concept in concepts
+        ]
+        groups = sorted(filter(None, rare), key=lambda group: sum(counts[match] for match in group))
+        if not groups:
             return self._common_candidates(concepts, limit)
-        demand = Demand(self._every, tuple(proposing), self._none, self._conditions)
+        ids: dict[int, None] = {}
+        if len(groups) > 1:
+            ids |= dict.fromkeys(self._best(groups, 2, limit))
+        if len(ids) < limit:
+            ids |= dict.fromkeys(self._best(_few(groups, counts), 1, limit))
+        return list(ids)[:limit]
+
+    def _best(
+        self, groups: list[tuple[Match, ...]], at_least: Literal[1, 2], limit: int
+    ) -> list[int]:
+        demand = Demand(self._every, tuple(groups), at_least, self._none, self._conditions)
         return self._index.best(self._connection, demand, limit)
 
     def _common_candidates(self, concepts: Sequence[Concept], limit: int) -> list[int]:
@@ -235,19 +244,27 @@ class _Search:
         ids: dict[int, None] = {}
         for field in ("title", ""):
             every = tuple(Match(concept.written, field) for concept in concepts)
-            demand = Demand(self._every + every, (), self._none, self._conditions)
+            demand = Demand(self._every + every, none=self._none, conditions=self._conditions)
             ids |= dict.fromkeys(self._index.newest(self._connection, demand, limit // 2))
         return list(ids)
 
 
 def _proposals(concept: Concept) -> list[Match]:
     """The matches that may propose candidates; the concept's own words first."""
-    near = [
-        Match(" ".join(terms), is_prefix=True)
-        for terms, worth in concept.others
-        if worth >= _PROPOSING_WORTH
-    ]
+    near = [Match(" ".join(terms)) for terms, worth in concept.others if worth >= _PROPOSING_WORTH]
     return [Match(concept.written), *near]
+
+
+def _few(
+    groups: Sequence[tuple[Match, ...]], counts: Mapping[Match, int]
+) -> list[tuple[Match, ...]]:
+    """The rarest groups, which together propose few enough papers; at least one."""
+    proposed = accumulate(sum(counts[match] for match in group) for group in groups)
+    return [
+        group
+        for at, (group, n) in enumerate(zip(groups, proposed, strict=True))
+        if at == 0 or n <= _MOST_PROPOSED
+    ]
 
 
 def _rarity(n: int, total: int) -> float:
@@ -297,9 +314,7 @@ class _Scorer:
         }
         asked = {term for concept in concepts for term in concept.own}
         asked |= {term for concept in concepts for other, _ in concept.others for term in other}
-        # A stem begins like its word: other words need not be stemmed at all.
-        self._beginnings = {term[:_BEGINNING] for term in asked}
-        self._asked = asked
+        self._term_of = _TermOf(asked)
 
     def score(self, item: Paper) -> float:
         title, n_title = self._places(item.title)
@@ -312,9 +327,10 @@ class _Scorer:
         if not counts:
             return 0.0
         norm = 1 - _LENGTH_SHARE + _LENGTH_SHARE * (n_title + n_abstract) / _USUAL_LENGTH
+        worth = {term: _saturated(count / norm) for term, count in counts.items()}
         score = covered = 0.0
         for concept, weight in self._weighted:
-            share = _share(concept, counts, norm)
+            share = _share(concept, worth)
             score += weight * share
             covered += weight * (share > 0)
         beside = _side_by_side(title) | _side_by_side(abstract)
@@ -323,26 +339,37 @@ class _Scorer:
 
     def _places(self, text: str) -> tuple[list[tuple[int, str]], int]:
         """Where the terms of the query stand in a text, and how many words it has."""
-        tokens = _WORD.findall(fold(text))
-        places = [
-            (at, found)
-            for at, token in enumerate(tokens)
-            if token[:_BEGINNING] in self._beginnings and (found := term(token)) in self._asked
-        ]
-        return places, len(tokens)
+        tokens = fold(text).translate(_BLANKS).split()
+        terms = map(self._term_of.__getitem__, tokens)
+        return [(at, found) for at, found in enumerate(terms) if found], len(tokens)
 
 
-def _share(concept: Concept, counts: Mapping[str, float], norm: float) -> float:
+class _TermOf(dict[str, str]):
+    """The asked term that a token stands for, or nothing; each token is looked at once."""
+
+    def __init__(self, asked: Iterable[str]):
+        self._asked = set(asked)
+        # A stem begins like its word: other words need not be stemmed at all.
+        self._beginnings = {term[:_BEGINNING] for term in self._asked}
+
+    def __missing__(self, token: str) -> str:
+        may_be = token[:_BEGINNING] in self._beginnings and (found := term(token)) in self._asked
+        self[token] = found if may_be else ""
+        return self[token]
+
+
+def _share(concept: Concept, found: Mapping[str, float]) -> float:
     """What a paper earns for a concept, 0 to 1.2: the best alternative and a bit of the next."""
     earned = [
-        worth * min(_saturated(counts.get(term, 0.0) / norm) for term in terms)
+        worth * min(found[term] for term in terms)
         for terms, worth in ((concept.own, 1.0), *concept.others)
+        if all(term in found for term in terms)
     ]
     if len(concept.own) > 1:  # a known phrase of which only some words are there
-        parts = [_saturated(counts.get(term, 0.0) / norm) for term in concept.own]
+        parts = [found.get(term, 0.0) for term in concept.own]
         earned.append(_PART_OF_PHRASE * sum(parts) / len(parts))
     earned.sort(reverse=True)
-    return earned[0] + (_SECOND_BEST * earned[1] if len(earned) > 1 else 0.0)
+    return sum(share * value for share, value in zip((1.0, _SECOND_BEST), earned, strict=False))
 
 
 def _saturated(count: float) -> float:

@@ -31,7 +31,7 @@ from sqlalchemy import Connection, func, select, union_all
 from statlas.app.digest.database import Database, in_parts
 from statlas.app.digest.search import Paper, category_condition, papers
 from statlas.app.digest.tables import paper, saved, signal, tagged
-from statlas.catalog.words import words
+from statlas.catalog.words import surfaces
 from statlas.core.errors import InputError
 
 DAY = 86_400.0
@@ -227,13 +227,12 @@ def _novelty(connection: Connection, ids: list[int], end: float, days: int) -> d
     n_now, n_past = max(len(recent), 1), max(len(earlier), 1)
     results = {}
     for id in ids:
-        terms = {word.term for word in words(own[id])}
         ratios = [
             math.log2(
-                ((now_counts[term] + 0.5) / (n_now + 1))
-                / ((past_counts[term] + 0.5) / (n_past + 1))
+                ((now_counts[word] + 0.5) / (n_now + 1))
+                / ((past_counts[word] + 0.5) / (n_past + 1))
             )
-            for term in terms
+            for word in set(surfaces(own[id]))
         ]
         mean = sum(ratios) / len(ratios) if ratios and earlier else 0.0
         results[id] = min(max(mean / 3.0, 0.0), 1.0)
@@ -251,5 +250,5 @@ def _titles(connection: Connection, start: float, end: float) -> list[str]:
 
 
 def _shares(titles: Iterable[str]) -> Counter[str]:
-    """In how many titles each term stands."""
-    return Counter(term for title in titles for term in {word.term for word in words(title)})
+    """In how many titles each word stands."""
+    return Counter(word for title in titles for word in set(surfaces(title)))
