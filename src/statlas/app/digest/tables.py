@@ -91,6 +91,18 @@ paper_category = Table(
     sqlite_with_rowid=False,
 )
 
+# What a paper means, as a sentence-embedding model reads it.
+paper_vector = Table(
+    "paper_vector",
+    metadata,
+    Column("paper", Id, ForeignKey("paper.id", ondelete="CASCADE"), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("digest", Text, nullable=False),  # the paper's when it was read
+    Column("written", BigInteger, nullable=False),  # microseconds since 1970; later is higher
+    Column("vector", LargeBinary, nullable=False),  # float16, little-endian
+    Index("ix_paper_vector_model", "model", "written"),
+)
+
 # Counts that feeds report (votes, citations, code links), the highest of each day.
 signal = Table(
     "signal",

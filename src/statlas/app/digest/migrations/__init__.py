@@ -12,7 +12,7 @@ from statlas.core.errors import InputError
 if TYPE_CHECKING:
     from statlas.app.digest.database import Database
 
-HEAD = "0002"
+HEAD = "0003"
 
 
 def bring_up_to_date(database: Database) -> None:
