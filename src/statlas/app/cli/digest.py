@@ -256,8 +256,7 @@ def _search_by_meaning(database: Database, options: argparse.Namespace) -> int:
     if not hits:
         print("Nothing fits; try fewer conditions.")
     for hit in hits:
-        by = "words and meaning" if hit.by == "both" else hit.by
-        _print_paper(hit.paper, f"by {by}" if by else "")
+        _print_paper(hit.paper, hit.why)
     covered = coverage(database)
     if covered.embedded < covered.papers:
         print(

@@ -33,7 +33,13 @@ from statlas.app.digest.queries import Query, parse_query
 from statlas.app.digest.search import Paper, _conditions, papers, search
 from statlas.app.digest.tables import paper, paper_vector
 from statlas.core.errors import InputError
-from statlas.models.sentences import FloatVectors, SentenceModel, model_name, sentence_model
+from statlas.models.sentences import (
+    FloatVectors,
+    SentenceModel,
+    missing_package,
+    model_name,
+    sentence_model,
+)
 
 BATCH = 128  # papers that are written together
 _RANK_OFFSET = 60  # k of the fusion
@@ -172,6 +178,14 @@ def coverage(database: Database) -> Coverage:
     return Coverage(int(embedded), int(every))
 
 
+def coverage_if_any(database: Database) -> Coverage | None:
+    """The coverage, or None where nothing can be found by meaning: no extra, or no vectors."""
+    if missing_package() is not None:
+        return None
+    covered = coverage(database)
+    return covered if covered.embedded else None
+
+
 # --- vectors in memory ---------------------------------------------------------------------------
 
 
@@ -267,6 +281,11 @@ class FusedHit:
     paper: Paper
     score: float
     by: str
+
+    @property
+    def why(self) -> str:
+        """By what it was found, in words."""
+        return {"": "", "both": "by words and meaning"}.get(self.by, f"by {self.by}")
 
 
 def search_fused(

@@ -25,7 +25,7 @@ from statlas.app.web.visitors import (
     too_often,
     wait_message,
 )
-from statlas.core.errors import InputError
+from statlas.core.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
     from statlas.app.digest.database import Database
@@ -54,24 +54,46 @@ def whole_number(text: str) -> int:
 
 def search_page(request: Request, database: Database, form: dict[str, str]) -> Response:
     """Search; without a query the newest papers."""
-    from statlas.app.digest.search import search
+    from statlas.app.digest.meaning import coverage_if_any
 
     text = request.query_params.get("q", "")[:1_000]
     start = _number(request, "from", 0, 1_000)
-    problem, hits = "", []
+    by_meaning = _by_meaning(request)
+    problem, cards = "", []
     try:
-        hits = search(database, text, limit=PER_PAGE + 1, offset=start)
-    except InputError as error:
+        cards = _found(database, text, by_meaning, PER_PAGE + 1, start)
+    except (InputError, MissingExtra) as error:
         problem = str(error)
+    again = f"/digest?q={quote(text)}" + ("&meaning=1" if by_meaning else "")
     return digest_page(
         request,
         "digest.html",
         text=text,
-        cards=[_card(hit.paper) for hit in hits[:PER_PAGE]],
-        more=f"/digest?q={quote(text)}&from={start + PER_PAGE}" if len(hits) > PER_PAGE else "",
+        cards=cards[:PER_PAGE],
+        more=f"{again}&from={start + PER_PAGE}" if len(cards) > PER_PAGE else "",
         problem=problem,
         feed=f"/digest/atom?q={quote(text)}",
+        by_meaning=by_meaning,
+        covered=coverage_if_any(database),
     )
+
+
+def _by_meaning(request: Request) -> bool:
+    return request.query_params.get("meaning") == "1"
+
+
+def _found(
+    database: Database, text: str, by_meaning: bool, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """The papers that a query finds, as cards with their score, and by what they were found."""
+    from statlas.app.digest.meaning import search_fused
+    from statlas.app.digest.search import search
+
+    if by_meaning:
+        fused = search_fused(database, text, limit=limit, offset=offset)
+        return [_card(hit.paper, hit.why) | {"score": hit.score, "by": hit.by} for hit in fused]
+    hits = search(database, text, limit=limit, offset=offset)
+    return [_card(hit.paper) | {"score": hit.score} for hit in hits]
 
 
 def trending_page(request: Request, database: Database, form: dict[str, str]) -> Response:
@@ -268,13 +290,14 @@ def _confirm(request: Request, database: Database, person: Reader) -> str:
 
 def search_json(request: Request, database: Database, form: dict[str, str]) -> Response:
     """The same as the search page."""
-    from statlas.app.digest.search import search
-
     text = request.query_params.get("q", "")[:1_000]
     limit = max(1, _number(request, "limit", PER_PAGE, 200))
     start = _number(request, "from", 0, 1_000)
-    hits = search(database, text, limit=limit, offset=start)
-    return JSONResponse({"papers": [_card(hit.paper) | {"score": hit.score} for hit in hits]})
+    try:
+        found = _found(database, text, _by_meaning(request), limit, start)
+    except MissingExtra as error:
+        raise refused(409, str(error)) from None
+    return JSONResponse({"papers": found})
 
 
 def trending_json(request: Request, database: Database, form: dict[str, str]) -> Response:
