@@ -175,7 +175,10 @@ def check_password(database: Database, email: str, password: str) -> Reader | No
 
 
 def _check(database: Database, email: str, password: str) -> tuple[Reader, str] | None:
-    """The reader and the hash that the password fits."""
+    """The reader and the hash that the password fits.
+
+    A hash with parameters of before takes the work of before, until its reader signs in.
+    """
     try:
         person = reader_of(database, email)
     except InputError:
