@@ -60,7 +60,7 @@ def test_every_answer_carries_the_policy(client: TestClient) -> None:
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
 
 
 def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
