@@ -2,60 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from chromium import SHOTS, chromium, needs_chromium, overhang, violations, without_errors
 from workbench import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-playwright_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-SHOTS = Path(os.environ.get("STATLAS_SHOTS", "out/screenshots"))
+pytest.importorskip("playwright.sync_api")
 MODES: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
 }
 
-pytestmark = [
-    pytest.mark.extras,
-    pytest.mark.skipif(
-        CHROMIUM is None and "STATLAS_NEEDS_BROWSER" not in os.environ,
-        reason="no Chromium is installed",
-    ),
-]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with playwright_api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page whose errors, and whose refusals by the content policy, fail the test."""
-    context = browser.new_context(accept_downloads=True)
-    context.set_default_timeout(60_000)
-    made = context.new_page()
-    errors: list[str] = []
-    made.on("pageerror", lambda error: errors.append(str(error)))
-    made.on("console", lambda m: errors.append(m.text) if "Content Security" in m.text else None)
-    yield made
-    context.close()
-    assert not errors
+    with without_errors(browser.new_context(accept_downloads=True)) as made:
+        yield made
 
 
 @pytest.fixture
@@ -213,7 +190,6 @@ def test_pages_are_accessible_and_fit(
     browser: Browser, server: Server, addresses: dict[str, str], mode: str
 ) -> None:
     """axe-core finds nothing serious; nothing is wider than the screen; screenshots are kept."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     SHOTS.mkdir(parents=True, exist_ok=True)
     context = browser.new_context(**MODES[mode])
     page = context.new_page()
@@ -221,10 +197,9 @@ def test_pages_are_accessible_and_fit(
         page.goto(server.address + address)
         page.wait_for_load_state("networkidle")
         page.screenshot(path=SHOTS / f"{name}-{mode}.png", full_page=name != "paper")
-        found = axe.run(page).response["violations"]
-        serious = [v for v in found if v["impact"] in ("serious", "critical")]
+        serious = [v for v in violations(page) if v["impact"] in ("serious", "critical")]
         assert not serious, [(name, v["id"], v["nodes"][0]["html"]) for v in serious]
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+        assert overhang(page) <= 0, name
     context.close()
 
 
