@@ -87,6 +87,19 @@ BIBTEX = r"""@article{miller,
 @article{broken, title = {No end
 @book{other, title = {A book}, doi = {10.1000/B}, author = {Bo}, year = 1999}
 """
+BIBTEX_OF_PEOPLE = (
+    r"""
+@article{a, title={{G}{\"o}del's 50% $\alpha$ bound}, author={A}, howpublished={\url{https://x.org/a\_b}}}
+@book{b, title={Unentscheidbare S{\"a}tze}, author={G{\"o}del, Kurt and Borel, {\'E}mile},
+  year=1931}
+@article{c, title={Error bars}, journal={arXiv preprint arXiv:2411.00640}, year=2024}
+@misc{d, title={Notes}}
+"""
+    + "@misc{e, title={"
+    + "\\emph{" * 5_000
+    + "}" * 5_000
+    + "}, url={https://x.org/e}}"
+)
 RIS = """TY  - JOUR
 TI  - A journal paper
 AU  - Lovelace, Ada
@@ -162,6 +175,39 @@ def test_bibtex_with_a_broken_entry(tmp_path: Path) -> None:
     assert records[0].keys[0] == "arxiv:2411.00640"
     assert any(isinstance(item, Problem) for item in found)
     assert records[-1].keys == ("doi:10.1000/b",)
+
+
+def test_bibtex_as_people_write_it(tmp_path: Path) -> None:
+    found = items(tmp_path, "mine.bib", BIBTEX_OF_PEOPLE)
+    paper, book, scholar, nameless, deep = found
+    assert paper.title == "Gödel's 50% $\\alpha$ bound"
+    assert paper.url == "https://x.org/a_b"
+    assert book.authors == ("Kurt Gödel", "Émile Borel")
+    assert (book.url, book.published) == ("", "1931-01-01")
+    assert book.keys[0].startswith("work:")
+    assert scholar.keys[0] == "arxiv:2411.00640"
+    assert nameless.message.endswith("nor author and year")
+    assert "nested too deeply" in deep.message
+
+
+def test_a_paper_without_number_is_known_by_title_author_and_year(tmp_path: Path) -> None:
+    def key(title: str, author: str, year: int) -> str:
+        entry = f"@book{{k, title={{{title}}}, author={{{author}}}, year={{{year}}}}}"
+        return only(items(tmp_path, "one.bib", entry)).keys[0]
+
+    one = key("On {Cores}", 'G{\\"o}del, Kurt', 1931)
+    assert key("on cores", "Kurt Gödel and Someone Else", 1931) == one
+    assert len({one, key("On cores", "Kurt Gödel", 1932), key("On cores", "Emil Post", 1931)}) == 3
+
+
+def test_a_server_that_refuses_is_told(tmp_path: Path) -> None:
+    answer = (
+        '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
+        '<error code="badArgument">No such set</error></OAI-PMH>'
+    )
+    found = items(tmp_path, "oai.xml", answer)
+    assert [item.message for item in found] == ["it says badArgument: No such set"]
+    assert items(tmp_path, "oai.xml", answer.replace("badArgument", "noRecordsMatch")) == []
 
 
 def test_ris(tmp_path: Path) -> None:

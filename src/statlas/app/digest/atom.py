@@ -34,16 +34,17 @@ def atom_feed(found: Sequence[Paper], name: str, site: str) -> bytes:
     author = _add(root, "author")
     _add(author, "name", "statlas digest")
     for item in found:
-        _add_entry(root, item)
+        _add_entry(root, item, site)
     return bytes(etree.tostring(root, xml_declaration=True, encoding="utf-8", pretty_print=True))
 
 
-def _add_entry(root: etree._Element, item: Paper) -> None:
+def _add_entry(root: etree._Element, item: Paper, site: str) -> None:
     entry = _add(root, "entry")
     _add(entry, "title", item.title)
-    named = hashlib.sha256(item.url.encode()).hexdigest()[:32]
+    name = item.url or f"{item.title} {item.published}"
+    named = hashlib.sha256(name.encode()).hexdigest()[:32]
     _add(entry, "id", f"urn:statlas:paper:{named}")
-    _add(entry, "link", rel="alternate", href=item.url)
+    _add(entry, "link", rel="alternate", href=item.address(site))
     _add(entry, "published", _time(item.published))
     _add(entry, "updated", _time(item.published))
     for name in item.authors:

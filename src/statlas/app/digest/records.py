@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from html import unescape
 from urllib.parse import urlsplit
 
 import nh3
+
+from statlas.catalog.words import fold
 
 LONGEST_TITLE = 2_000
 LONGEST_ABSTRACT = 100_000
@@ -45,7 +47,8 @@ class Record:
     title, abstract
         Plain text, without markup or control characters.
     keys
-        What names the paper, the best first: ``arxiv:2004.13705``, ``doi:10.1000/x``, ``url:...``.
+        What names the paper, the best first: ``arxiv:2004.13705``, ``doi:10.1000/x``, ``url:...``;
+        where there is none of these, ``work:`` and a hash of title, first author and year.
     origin
         Who speaks: ``arxiv``, ``hub`` or ``other``. What arXiv says of a paper outweighs the rest.
     authors, categories
@@ -53,7 +56,7 @@ class Record:
     published, updated
         ISO dates, empty where unknown.
     url
-        Where to read it: http or https, or empty.
+        Where to read it: http or https, or empty where only title, author and year are known.
     signals
         Counts that the feed has of it, such as ``("votes", 12.0)``.
     """
@@ -132,9 +135,14 @@ def make_record(
     number = arxiv_number(arxiv) or arxiv_number(link if "arxiv.org" in link else "")
     found = doi_of(doi)
     named = (("arxiv", number), ("doi", found), ("url", link))
-    keys = tuple(f"{kind}:{name}" for kind, name in named if name)
+    day = iso_date(published)
+    keys = tuple(f"{kind}:{name}" for kind, name in named if name) or _work_key(
+        clean_title, names, day
+    )
     if not keys:
-        raise BadRecord("it has no arXiv number, DOI or web address that would name it")
+        raise BadRecord(
+            "it has no arXiv number, DOI or web address that would name it, nor author and year"
+        )
     for key in keys:
         _check_length(key.partition(":")[0], key, LONGEST_KEY)
     return Record(
@@ -144,11 +152,22 @@ def make_record(
         abstract=clean_abstract,
         authors=names,
         categories=_categories(categories),
-        published=iso_date(published),
+        published=day,
         updated=iso_date(updated),
-        url=link or (f"https://arxiv.org/abs/{number}" if number else f"https://doi.org/{found}"),
+        url=link
+        or (f"https://arxiv.org/abs/{number}" if number else "")
+        or (f"https://doi.org/{found}" if found else ""),
         signals=tuple((name, _count(name, value)) for name, value in signals),
     )
+
+
+def _work_key(title: str, authors: Sequence[str], day: str) -> tuple[str, ...]:
+    """What names a paper of a bibliography that has no number or address."""
+    if not authors or not day:
+        return ()
+    family_name = authors[0].split()[-1]
+    seen = "".join(c for c in fold(f"{title}{family_name}") if c.isalnum()) + day[:4]
+    return (f"work:{hashlib.blake2b(seen.encode(), digest_size=16).hexdigest()}",)
 
 
 def _check_length(name: str, text: str, longest: int) -> None:
@@ -242,7 +261,15 @@ def doi_of(value: object) -> str:
     return found.group(0).rstrip(".,;)").lower() if found else ""
 
 
-_DATE_FORMS = ("%a, %d %b %Y %H:%M:%S %Z", "%d %b %Y", "%b %d, %Y", "%Y/%m/%d", "%d.%m.%Y", "%Y-%m")
+_DATE_FORMS = (
+    "%a, %d %b %Y %H:%M:%S %Z",
+    "%d %b %Y",
+    "%b %d, %Y",
+    "%Y/%m/%d",
+    "%Y/%m",
+    "%d.%m.%Y",
+    "%Y-%m",
+)
 
 
 def iso_date(value: object) -> str:

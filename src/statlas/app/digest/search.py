@@ -63,6 +63,10 @@ class Paper:
     published: str
     url: str
 
+    def address(self, site: str) -> str:
+        """Where to read it; on the workbench at `site` where nothing else is known."""
+        return self.url or f"{site.rstrip('/')}/digest/papers/{self.id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:

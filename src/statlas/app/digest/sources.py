@@ -129,7 +129,7 @@ def _add_file(
         told = None if report is None else lambda counts: report(source, counts)
         counts = ingest(database, known.id, items, skip=skip, now=now, report=told)
     _set(database, known.id, position=0, last_ok=_now(now), last_error="", failures=0)
-    note = f"resumed after {skip:,} records" if skip else ""
+    note = f"resumed after {skip:,} records" if skip else "" if counts.read else "no records in it"
     return Outcome(source, found, counts, note)
 
 

@@ -16,6 +16,8 @@ def attempt(make: Callable[[Raw], Record], raw: Raw, place: str) -> Item:
         return make(raw)
     except BadRecord as error:
         return Problem(place, str(error), _excerpt(raw))
+    except RecursionError:
+        return Problem(place, "its parts are nested too deeply", _excerpt(raw))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         return Problem(place, f"it has another shape than expected: {error!r:.200}", _excerpt(raw))
 

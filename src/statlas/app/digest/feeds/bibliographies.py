@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, BinaryIO
 
 from statlas.app.digest.feeds.attempts import attempt
@@ -10,6 +12,8 @@ from statlas.app.digest.records import Item, Problem, Record, make_record
 from statlas.core.errors import InputError
 
 LARGEST = 64 * 2**20
+_PERCENT = re.compile(r"(?<!\\)%")
+_ADDRESS = re.compile(r"https?://[^\s{}]+")
 
 
 def _text(stream: BinaryIO) -> str:
@@ -31,7 +35,6 @@ def read_bibtex(stream: BinaryIO) -> Iterator[Item]:
 
     steps = [
         middlewares.NormalizeFieldKeys(),
-        middlewares.LatexDecodingMiddleware(allow_inplace_modification=True),
         middlewares.SeparateCoAuthors(allow_inplace_modification=True),
     ]
     library = bibtexparser.parse_string(_text(stream), append_middleware=steps)
@@ -48,17 +51,18 @@ def read_bibtex(stream: BinaryIO) -> Iterator[Item]:
 def _from_bibtex(entry: Any) -> Record:
     fields = {field.key: field.value for field in entry.fields}
     authors = fields.get("author") or fields.get("editor") or []
-    date = fields.get("date") or "-".join(str(fields[name]) for name in ("year",) if name in fields)
     is_arxiv = str(fields.get("archiveprefix", fields.get("eprinttype", ""))).lower() == "arxiv"
+    where = " ".join(str(fields.get(name, "")) for name in ("journal", "howpublished", "note"))
+    address = _ADDRESS.search(f"{fields.get('url', '')} {where}")
     return make_record(
         title=_plain(fields.get("title")),
         abstract=_plain(fields.get("abstract")),
         authors=[_first_name_first(_plain(name)) for name in _listed(authors)],
-        categories=[word.strip() for word in str(fields.get("keywords", "")).split(",")],
-        published=date,
-        url=fields.get("url"),
-        arxiv=fields.get("eprint") if is_arxiv else fields.get("url"),
-        doi=fields.get("doi"),
+        categories=[word.strip() for word in _plain(fields.get("keywords")).split(",")],
+        published=_plain(fields.get("date") or fields.get("year")),
+        url=_plain(address.group(0)) if address else "",
+        arxiv=fields.get("eprint") if is_arxiv else where if "arxiv" in where.lower() else "",
+        doi=_plain(fields.get("doi")),
     )
 
 
@@ -68,8 +72,25 @@ def _listed(authors: object) -> list[str]:
     return str(authors).split(" and ")
 
 
+@cache
+def _latex() -> Any:
+    from pylatexenc.latex2text import LatexNodes2Text
+
+    return LatexNodes2Text(math_mode="verbatim")
+
+
 def _plain(value: object) -> str:
-    return str(value or "").replace("{", "").replace("}", "")
+    r"""The text of a field.
+
+    Examples
+    --------
+    >>> _plain(r"{G}\"odel's \emph{proof}")
+    "Gödel's proof"
+    """
+    text = str(value or "")
+    if "\\" in text:  # the decoder reads letter by letter, and most texts have nothing to decode
+        text = _latex().latex_to_text(_PERCENT.sub(r"\\%", text))  # no comments in BibTeX
+    return text.replace("{", "").replace("}", "").replace("~", " ")
 
 
 def _first_name_first(name: str) -> str:
@@ -89,10 +110,13 @@ def read_ris(stream: BinaryIO) -> Iterator[Item]:
         yield attempt(_from_ris, entry, f"entry {number:,}")
 
 
+_RIS_TITLES = ("title", "primary_title", "short_title")
+
+
 def _from_ris(entry: dict[str, Any]) -> Record:
     urls = entry.get("urls") or []
     return make_record(
-        title=entry.get("title") or entry.get("primary_title"),
+        title=next((entry[name] for name in _RIS_TITLES if entry.get(name)), ""),
         abstract=entry.get("abstract") or entry.get("notes_abstract"),
         authors=[
             _first_name_first(name)

@@ -43,6 +43,8 @@ def read(stream: BinaryIO) -> Iterator[Item]:
                 if element.getparent() is None:
                     refuse_entities(element)
                 continue
+            if element.tag == f"{_OAI}error" and element.get("code") != "noRecordsMatch":
+                yield Problem("the answer", f"it says {element.get('code')}: {element.text}")
             if element.tag != f"{_OAI}record":
                 continue
             number += 1
