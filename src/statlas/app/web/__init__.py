@@ -14,5 +14,9 @@ server; a little plain JavaScript adds what a page cannot do alone.
 `views`        what pages and JSON show, as plain data
 `pages`        the HTML pages
 `api`          the same as JSON, and all that changes state
+`digest`       the pages of the papers of one's own feeds
+`accounts`     signing in and out, a new password, a reader's settings
+`visitors`     who sees which page of the digest, and whose papers are kept there
+`rates`        how often one visitor may try
 =============  ==================================================================================
 """

@@ -13,7 +13,7 @@ are let in (`answered`). A route that is not said to be public is closed.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import cache, wraps
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -42,9 +42,10 @@ class NobodySignedIn(Exception):
     """A page of a reader's own was asked for, and nobody is signed in."""
 
 
-def is_ready() -> bool:
-    """Whether the extra is installed."""
-    return all(find_spec(name) is not None for name in _PACKAGES)
+@cache
+def _missing() -> str:
+    """The first package of the extra that is not installed, or nothing."""
+    return next((name for name in _PACKAGES if find_spec(name) is None), "")
 
 
 def answered(work: Work, *, public: bool = False) -> Page:
@@ -60,8 +61,8 @@ def answered(work: Work, *, public: bool = False) -> Page:
 
     @wraps(work)
     async def answer(request: Request) -> Response:
-        if not is_ready():
-            raise refused(409, str(MissingExtra("sqlalchemy", "digest")))
+        if _missing():
+            raise refused(409, str(MissingExtra(_missing(), "digest")))
         form = await _form(request) if request.method == "POST" else {}
         database = await run_in_threadpool(_database, request)
         try:
