@@ -61,11 +61,19 @@ def test_a_paper_and_a_reader(digest) -> None:
     assert digest("readers")[1].strip() == "none"
 
 
+def test_a_feed_is_forgotten_and_its_papers_stay(digest, tmp_path: Path) -> None:
+    assert str(tmp_path / "papers.csv") in digest("feeds")[1]
+    assert digest("remove", str(tmp_path / "papers.csv"))[0] == 0
+    assert "There are no feeds yet" in digest("feeds")[1]
+    assert titles(digest("search", "evals", "--json")) == ["Error bars for evals"]
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         (("add", "nowhere.xml"), "there is no file"),
         (("add", "x", "--format", "odd"), "no format 'odd'"),
+        (("remove", "https://example.org/feed"), "there is no feed"),
         (("search", "after:soon"), "is no date"),
         (("search", "x", "--limit", "0"), "--limit must be 1"),
         (("show", "99999"), "there is no paper"),

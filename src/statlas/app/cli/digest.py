@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     add("update", update_command, "read again all addresses whose time has come")
     part = add("feeds", feeds_command, "list feeds, and what could not be read of them")
     part.add_argument("--problems", metavar="N", type=int, default=5, help="shown of each feed")
+    part = add("remove", remove_command, "read a feed no longer; its papers stay")
+    part.add_argument("source", metavar="FILE|URL")
     part = add("search", search_command, "search the papers")
     part.add_argument(
         "text", metavar="TEXT", nargs="+", help='words, "phrases", author:, after: ...'
@@ -221,6 +223,14 @@ def feeds_command(database: Database, options: argparse.Namespace) -> int:
             print(f"  {problem['place']}: {problem['message']}  {problem['excerpt'][:60]}")
     if not listed:
         print("There are no feeds yet; `statlas digest add FILE` reads one.")
+    return 0
+
+
+def remove_command(database: Database, options: argparse.Namespace) -> int:
+    """``statlas digest remove``."""
+    from statlas.app.digest.sources import remove_source
+
+    print(f"Not read any more: {remove_source(database, options.source)}")
     return 0
 
 

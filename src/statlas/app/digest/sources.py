@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 import statlas
 from statlas.app.digest.database import Database
@@ -378,6 +378,24 @@ def update_all(database: Database, now: float | None = None) -> list[Outcome]:
         except InputError as error:
             outcomes.append(Outcome(address, "", note=f"not read: {error}"))
     return outcomes
+
+
+def remove_source(database: Database, source: str) -> str:
+    """Forget a feed, so that it is not read again; its papers stay. Return what it was known as.
+
+    Raises
+    ------
+    InputError
+        If there is no such feed.
+    """
+    known_as = web_address(source) if "://" in source else str(Path(source).resolve())
+    with database.writing() as connection:
+        removed = connection.execute(delete(feed).where(feed.c.source == known_as)).rowcount
+    if not removed:
+        raise InputError(
+            f"there is no feed {source!r:.200}", remedy="`statlas digest feeds` lists them"
+        )
+    return known_as
 
 
 def feeds_with_problems(database: Database, most: int = 5) -> list[dict[str, Any]]:
