@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from threading import Lock
@@ -42,7 +43,12 @@ def model_name() -> str:
     package = missing_package()
     if package is not None:
         raise MissingExtra(package, "meaning")
-    return f"{_CARRIER}=={version(_CARRIER)}"
+    return f"{_CARRIER}=={_carrier_version()}"
+
+
+@cache
+def _carrier_version() -> str:
+    return version(_CARRIER)
 
 
 class SentenceModel:

@@ -49,6 +49,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Model:
     model = Model()
     monkeypatch.setattr(meaning, "sentence_model", lambda: model)
     monkeypatch.setattr(meaning, "model_name", lambda: model.name)
+    monkeypatch.setattr(meaning, "_LEAST", -1.0)  # vectors that are drawn are near to none
     return model
 
 
@@ -127,8 +128,14 @@ EXPECTED = {
 def test_conditions_hold_for_what_is_near(database, library, monkeypatch, few: int) -> None:
     monkeypatch.setattr(meaning, "_FEW", few)
     monkeypatch.setattr(meaning, "_FIRST_LOOK", 2)
+    monkeypatch.setattr(meaning, "_LEAST", -1.0)
     found = {query: sorted(numbers(search_fused(database, query))) for query in EXPECTED}
     assert found == {query: sorted(numbers) for query, numbers in EXPECTED.items()}
+
+
+@pytest.mark.parametrize("query", ["football results of the second league", "zzzz qqqq"])
+def test_what_is_near_to_nothing_finds_nothing(database, library, query: str) -> None:
+    assert search_fused(database, query) == []
 
 
 def test_a_query_of_conditions_alone_lists_the_newest(database, library) -> None:
