@@ -440,6 +440,9 @@ def test_wishes_are_changed_and_mistakes_told(ada: TestClient, database: Databas
         ({"hour": "٣"}, "0 to 23"),
         ({"papers": "0"}, "1 to 50"),
         ({"query": "after:soon"}, "is no date"),
+        ({"query": "x " * 501}, "at most 1000 characters"),
+        ({"categories": "a " * 51}, "at most 50 categories"),
+        ({"categories": "a" * 101}, "at most 50 categories"),
     ):
         answer = settings_of(ada, "wishes", **(wishes | wrong))
         assert message in answer.text
@@ -610,6 +613,14 @@ def test_the_word_of_a_named_proxy_counts(served: Callable[..., Server]) -> None
 
 
 # --- hostile forms -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["/digest/kept?tag=", "/digest?q=", "/digest/confirm?token="])
+def test_a_null_character_is_told(ada: TestClient, address: str) -> None:
+    answer = ada.get(f"{address}a%00b")
+    assert answer.status_code == 400
+    assert "null character" in answer.text
+
 
 texts = st.text(max_size=60)
 FIELDS = ("do", "email", "password", "again", "current", "onward", "timezone", "hour", "query",

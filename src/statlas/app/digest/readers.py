@@ -31,6 +31,8 @@ PENDING, ACTIVE, STOPPED, BOUNCING = "pending", "active", "stopped", "bouncing"
 _ADDRESS = re.compile(r"[^\s@<>()\[\]\\,;:\"\x00-\x1f]{1,64}@(?:[a-z0-9-]{1,63}\.)*[a-z0-9-]{1,63}")
 _TAG = re.compile(r"[\w .+-]{1,50}")
 MOST_TAGS = 50
+LONGEST_QUERY = 1_000
+MOST_CATEGORIES = 50
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def subscribe(
         If a value is none or out of range.
     """
     address = clean_address(email)
-    _check_wishes(timezone, hour, query, papers_a_mail)
+    _check_wishes(timezone, hour, query, categories, papers_a_mail)
     values = {
         "timezone": timezone,
         "hour": hour,
@@ -139,7 +141,9 @@ def subscribe(
     return found
 
 
-def _check_wishes(timezone: str, hour: int, query: str, papers_a_mail: int) -> None:
+def _check_wishes(
+    timezone: str, hour: int, query: str, categories: Sequence[str], papers_a_mail: int
+) -> None:
     try:
         ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -150,7 +154,17 @@ def _check_wishes(timezone: str, hour: int, query: str, papers_a_mail: int) -> N
         raise InputError(f"the hour must be 0 to 23; got {hour}")
     if not 1 <= papers_a_mail <= 50:
         raise InputError(f"a mail has 1 to 50 papers; got {papers_a_mail}")
+    if len(query) > LONGEST_QUERY:
+        raise InputError(
+            f"a query has at most {LONGEST_QUERY} characters; got {len(query)}",
+            remedy="use fewer words",
+        )
     parse_query(query)
+    if len(categories) > MOST_CATEGORIES or any(len(name) > 100 for name in categories):
+        raise InputError(
+            f"there are at most {MOST_CATEGORIES} categories of up to 100 characters",
+            remedy="write them as stat.ME cs.LG",
+        )
 
 
 def change_wishes(
@@ -170,7 +184,7 @@ def change_wishes(
     InputError
         If a value is none or out of range.
     """
-    _check_wishes(timezone, hour, query, papers_a_mail)
+    _check_wishes(timezone, hour, query, categories, papers_a_mail)
     with database.writing() as connection:
         connection.execute(
             update(reader)

@@ -63,6 +63,9 @@ def answered(work: Work, *, public: bool = False) -> Page:
     async def answer(request: Request) -> Response:
         if _missing():
             raise refused(409, str(MissingExtra(_missing(), "digest")))
+        # PostgreSQL keeps no null character, and no word has one.
+        if any("\0" in text for pair in request.query_params.multi_items() for text in pair):
+            raise refused(400, "the address has a null character")
         form = await _form(request) if request.method == "POST" else {}
         database = await run_in_threadpool(_database, request)
         try:
@@ -157,7 +160,7 @@ async def _form(request: Request) -> dict[str, str]:
     except ValueError:
         raise refused(400, "the form cannot be read") from None
     if any("\0" in text for pair in form.items() for text in pair):
-        raise refused(400, "the form cannot be read: it has a null character")
+        raise refused(400, "the form has a null character")
     return form
 
 
