@@ -13,6 +13,9 @@ bootstrap's percentile one, over queries.
 The second part measures time and memory of the exact search on random vectors. Its floor is reading
 the matrix once: 307 MB for 200,000 papers.
 
+Threads of torch and BLAS wait for each other where others use the cores: on a busy machine set
+OMP_NUM_THREADS=1 to time the search.
+
     python benchmarks/bench_meaning.py [--texts N] [--vectors N] [--folder F]
 """
 
