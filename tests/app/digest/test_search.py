@@ -117,6 +117,15 @@ def test_common_words_find_the_newest_with_them_in_the_title(
     assert numbers(search(database, "common words"))[0] == 40
 
 
+@pytest.mark.parametrize("few", [1, 1_000])
+def test_categories_common_and_rare(database, library, monkeypatch, few: int) -> None:
+    monkeypatch.setattr("statlas.app.digest.search._FEW", few)
+    expected = {"category:cs": {1, 3, 5}, "category:cs.L": set(), "category:stat.ML": {3}}
+    for query, found in expected.items():
+        assert set(numbers(search(database, query))) == found
+    assert numbers(search(database, "calibration category:cs")) == [3]
+
+
 def test_papers_with_two_rare_words_are_proposed_before_many_with_one(
     database, add, paper, monkeypatch
 ) -> None:

@@ -30,7 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from statlas.app.digest.database import Database, in_parts
 from statlas.app.digest.fulltext import Demand, Match, full_text
 from statlas.app.digest.queries import Query, parse_query
-from statlas.app.digest.search import Paper, _conditions, papers, search
+from statlas.app.digest.search import Paper, conditions_of, papers, search
 from statlas.app.digest.tables import paper, paper_vector
 from statlas.core.errors import InputError
 from statlas.models.sentences import (
@@ -408,7 +408,7 @@ class _Conditions:
         self._index = full_text(is_sqlite)
         self._every = tuple(Match(term.text, term.field) for term in asked.required)
         self._none = tuple(Match(term.text, term.field) for term in asked.excluded)
-        self._columns = tuple(_conditions(asked))
+        self._columns = conditions_of(connection, asked)
 
     def __bool__(self) -> bool:
         return bool(self._every or self._none or self._columns)

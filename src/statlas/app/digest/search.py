@@ -22,7 +22,7 @@ from itertools import accumulate, pairwise
 from string import punctuation
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from statlas.app.digest.database import Database
 from statlas.app.digest.fulltext import Demand, Match, full_text
@@ -34,6 +34,7 @@ from statlas.catalog.words import Word, fold, term, words
 _COMMON = 4_000  # papers from which on a word is too common to propose candidates
 _MOST_PROPOSED = 4_000  # papers that single words of a query may propose together
 _SCORED = 100  # candidates that are scored
+_FEW = 1_000  # papers of a category below which their ids are looked up
 _PROPOSING_WORTH = 0.5  # synonyms worth less add to scores, but propose nothing
 _TITLE_WEIGHT = 3.0
 _SATURATION = 1.2
@@ -183,7 +184,7 @@ class _Search:
         self._asked = asked
         self._every = tuple(Match(term.text, term.field) for term in asked.required)
         self._none = tuple(Match(term.text, term.field) for term in asked.excluded)
-        self._conditions = tuple(_conditions(asked))
+        self._conditions = conditions_of(connection, asked)
 
     def best(self, limit: int) -> list[Hit]:
         """The papers with the highest score; the newest where there are no words."""
@@ -275,21 +276,31 @@ def _rarity(n: int, total: int) -> float:
     return math.log(1 + (total - min(n, total) + 0.5) / (n + 0.5))
 
 
-def _conditions(asked: Query) -> Iterable[ColumnElement[bool]]:
-    if asked.after:
-        yield paper.c.published >= asked.after
-    if asked.before:
-        yield paper.c.published <= asked.before
-        yield paper.c.published != ""
+def conditions_of(connection: Connection, asked: Query) -> tuple[ColumnElement[bool], ...]:
+    """What a query asks of the columns of a paper."""
+    dates = (
+        (asked.after, paper.c.published >= asked.after),
+        (asked.before, and_(paper.c.published <= asked.before, paper.c.published != "")),
+    )
+    found = [condition for day, condition in dates if day]
     if asked.categories:
-        yield category_condition(asked.categories)
+        found.append(category_condition(connection, asked.categories))
+    return tuple(found)
 
 
-def category_condition(names: Sequence[str]) -> ColumnElement[bool]:
-    """That a paper is of one of the categories; ``cs`` stands for all of ``cs.*``."""
+def category_condition(connection: Connection, names: Sequence[str]) -> ColumnElement[bool]:
+    """That a paper is of one of the categories; ``cs`` stands for all of ``cs.*``.
+
+    A category of few papers gives their ids, so that not all papers are gone through for them.
+    """
     own = paper_category.c.category
-    of_any = (or_(own == name, own.startswith(f"{name}.", autoescape=True)) for name in names)
-    return exists().where(paper_category.c.paper == paper.c.id, or_(*of_any))
+    # A slash is the sign after the dot.
+    of_any = or_(*(or_(own == n, and_(own > f"{n}.", own < f"{n}/")) for n in names))
+    some = connection.execute(select(paper_category.c.paper).where(of_any).limit(_FEW)).scalars()
+    ids = set(some)
+    if len(ids) < _FEW:
+        return paper.c.id.in_(sorted(ids))
+    return exists().where(paper_category.c.paper == paper.c.id, of_any)
 
 
 # --- scores --------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ metadata = MetaData(
 )
 # SQLite gives ids to INTEGER keys only.
 Id = BigInteger().with_variant(Integer(), "sqlite")
+# In the order of code points, whatever the server's language is: for ranges of names.
+Name = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def _paper() -> Column[int]:
@@ -86,8 +88,9 @@ paper_category = Table(
     "paper_category",
     metadata,
     _paper(),
-    Column("category", Text, nullable=False),
+    Column("category", Name, nullable=False),
     PrimaryKeyConstraint("paper", "category"),
+    Index("ix_paper_category_category", "category"),
     sqlite_with_rowid=False,
 )
 

@@ -193,8 +193,9 @@ def _day(at: float) -> str:
 
 def _of_category(connection: Connection, ids: set[int], category: str) -> set[int]:
     kept: set[int] = set()
+    is_of_category = category_condition(connection, (category,))
     for some in in_parts(sorted(ids)):
-        statement = select(paper.c.id).where(paper.c.id.in_(some), category_condition((category,)))
+        statement = select(paper.c.id).where(paper.c.id.in_(some), is_of_category)
         kept.update(row.id for row in connection.execute(statement))
     return kept
 

@@ -11,6 +11,7 @@ revision = "0001"
 down_revision = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 SQLITE_TEXT = (
     """
@@ -145,13 +146,14 @@ def upgrade() -> None:
     op.create_table(
         "paper_category",
         sa.Column("paper", ID, nullable=False),
-        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("category", NAME, nullable=False),
         sa.ForeignKeyConstraint(
             ["paper"], ["paper.id"], name=op.f("fk_paper_category_paper"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("paper", "category", name=op.f("pk_paper_category")),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_paper_category_category", "paper_category", ["category"], unique=False)
     op.create_table(
         "paper_key",
         sa.Column("key", sa.Text(), nullable=False),
