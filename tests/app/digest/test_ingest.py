@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from statlas.app.digest.database import Database
 from statlas.app.digest.ingest import ingest
 from statlas.app.digest.papers import find_paper, versions
-from statlas.app.digest.records import Problem
+from statlas.app.digest.records import Problem, arxiv_number, make_record
 from statlas.app.digest.search import search
 from statlas.app.digest.tables import feed, paper_category, signal
 from statlas.app.digest.tables import paper as paper_table
@@ -152,3 +152,88 @@ def test_any_order_of_any_texts_leaves_one_paper_a_number(database, add, paper, 
     assert add(*reversed(records)).new == 0
     for record in records:
         assert find_paper(database, record.keys[0]).title
+
+
+# --- which records are of one paper --------------------------------------------------------------
+
+
+def entry(title: str, author: str = "", year: str = "", **names: str):
+    return make_record(title=title, authors=[author] if author else [], published=year, **names)
+
+
+HOME = "https://cs.example.edu/publications"
+
+
+def test_papers_that_share_a_home_page_stay_apart(database, add) -> None:
+    records = [
+        entry("Turkey", "Jim Zanotti", "2022", url=HOME),
+        entry("Medicaid", "Alison Mitchell", "2022", url=HOME),
+        entry("Soar-RL Manual", url=HOME),
+        entry("Soar-EpMem Manual", url=HOME),
+        entry("Proceedings of the 2009 Conference on Games", url=HOME),
+        entry("Proceedings of the 2011 Conference on Games", url=HOME),
+    ]
+    assert add(*records).new == len(records)
+    again = add(*reversed(records), *records)
+    assert (again.new, again.revised, again.unchanged) == (0, 0, 2 * len(records))
+    assert n_papers(database) == len(records)
+
+
+def test_a_page_whose_title_changes_a_little_is_revised(database, add) -> None:
+    add(entry("A pots about confidence intervals", url=HOME))
+    assert add(entry("A post about confidence intervals", url=HOME)).revised == 1
+    assert add(entry("A post about confidence intervals: what they say", url=HOME)).revised == 1
+
+
+def test_chapters_with_the_number_of_their_book_stay_apart(database, add) -> None:
+    book = entry("The Oxford Handbook of Institutions", "Roderick Rhodes", "2008", doi="10.1093/ox")
+    chapter = entry("Thinking", "Hugh Heclo", "2008", doi="10.1093/ox", url=HOME)
+    translated = entry("Das Oxforder Buch", "R. Rhodes", "2008", doi="10.1093/ox")
+    assert add(book, chapter).new == 2
+    assert add(chapter, book).unchanged == 2
+    assert add(translated).revised == 1
+
+
+def test_an_entry_without_number_meets_the_one_that_has_it(database, add) -> None:
+    bare = entry("On Cores", "Kurt Gödel", "1931")
+    numbered = entry("On cores.", "K. Godel", "1931", doi="10.1000/cores")
+    assert add(bare).new == 1
+    counts = add(numbered)
+    assert (counts.new, counts.revised) == (0, 1)
+    assert find_paper(database, "10.1000/cores").url == "https://doi.org/10.1000/cores"
+    assert add(bare, numbered).new == 0
+    same = entry("On Cores", "Kurt Gödel", "1931", doi="10.1000/other")
+    assert add(same).new == 1, "an editorial has the title, author and year of the next one"
+    assert add(same, numbered, bare).new == 0
+
+
+def test_a_number_alone_completes_a_paper(database, add) -> None:
+    add(entry("On Cores", "Kurt Gödel", "1931"))
+    counts = add(entry("On Cores", "Kurt Gödel", "1931", doi="10.1000/cores"))
+    assert (counts.completed, counts.revised) == (1, 0)
+    assert find_paper(database, "10.1000/cores").title == "On Cores"
+    assert add(entry("On Cores", "Kurt Gödel", "1931", doi="10.1000/cores")).unchanged == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"doi": "10.48550/arXiv.2411.00640"},
+        {"url": "https://doi.org/10.48550/arXiv.2411.00640"},
+        {"url": "http://dx.doi.org/10.1000/BARS?utm_source=x#top"},
+        {"url": "https://arxiv.org/pdf/2411.00640v2.pdf"},
+        {"doi": "https://doi.org/10.1000/bars."},
+        {"arxiv": "arXiv:2411.00640v3 [stat.AP]"},
+    ],
+)
+def test_names_are_read_in_all_their_forms(database, add, names) -> None:
+    add(entry("Adding Error Bars", arxiv="2411.00640", doi="10.1000/bars"))
+    assert add(entry("Adding Error Bars", **names)).new == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2020.12345", "citation/1234567", "issue 12.3456.78", "12411.00640", "10.1000/2413.00640"],
+)
+def test_other_numbers_are_not_arxivs(text: str) -> None:
+    assert arxiv_number(text) == ""

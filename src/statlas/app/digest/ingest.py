@@ -1,7 +1,8 @@
 """Writing the records of a feed: streaming, in batches, and the same record twice changes nothing.
 
-Two records are of the same paper where they share a key (arXiv number, DOI, web address). A record
-that says something new of a known paper either *revises* it, and the old text is kept as a version,
+Two records are of the same paper where they share a key (arXiv number, DOI, web address, or title,
+first author and year where one of them has no number) and nothing speaks against it. A record that
+says something new of a known paper either *revises* it, and the old text is kept as a version,
 or *completes* it, where only empty fields are filled. It revises where it comes from the same
 origin (or from arXiv, which outweighs the others), it is not older, and the paper was never like
 that before: so an old file read after a new one changes nothing, and a hub's summary does not
@@ -22,7 +23,7 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select, text,
 from sqlalchemy.dialects import postgresql, sqlite
 
 from statlas.app.digest.database import Database, in_parts
-from statlas.app.digest.records import Item, Problem, Record
+from statlas.app.digest.records import Item, Problem, Record, may_be_one
 from statlas.app.digest.tables import (
     feed,
     paper,
@@ -151,19 +152,40 @@ class _Batch:
         self._connection = connection
 
     def take(self, record: Record, counts: Counts) -> None:
-        known = next((self.by_key[key] for key in record.keys if key in self.by_key), None)
+        known = next((id for key in record.keys if (id := self._paper_of(key, record))), None)
         if known is None:
             stored = self._add(record)
             counts.new += 1
         else:
             stored = self.papers[known]
             self._meet(stored, record, counts)
-        for key in record.keys:
-            if key not in self.by_key:
-                self.by_key[key] = self.new_keys[key] = stored.id
+        for key in self._keys_to_note(record, stored.id):
+            self.by_key[key] = self.new_keys[key] = stored.id
         for kind, amount in record.signals:
             place = (stored.id, kind)
             self.signals[place] = max(amount, self.signals.get(place, 0.0))
+
+    def _paper_of(self, key: str, record: Record) -> int | None:
+        """The paper that has the key, unless it is another than the record's."""
+        id = self.by_key.get(key)
+        if id is None:
+            return None
+        row = self.papers[id].row
+        # Works of one title, author and year with different numbers are mostly editions of one, but
+        # an editorial is not: they stay apart.
+        if key.startswith("work:") and record.url and row["url"]:
+            return None
+        authors = "\n".join(record.authors)
+        return id if may_be_one(key, record.title, authors, row["title"], row["authors"]) else None
+
+    def _keys_to_note(self, record: Record, id: int) -> list[str]:
+        """The keys that are nobody's; the hash of an entry only where it shares its address."""
+        is_shared = any(self.by_key.get(key, id) != id for key in record.keys)
+        return [
+            key
+            for key in record.keys
+            if key not in self.by_key and (is_shared or not key.startswith("entry:"))
+        ]
 
     def _add(self, record: Record) -> _Stored:
         row = _row_of(record) | {
@@ -183,7 +205,7 @@ class _Batch:
         """Let a record say something of a known paper."""
         old = stored.row
         digest = record.digest
-        if digest == old["digest"]:
+        if digest == old["digest"] and (old["url"] or not record.url):
             counts.unchanged += 1
             return
         given = _row_of(record)
@@ -194,10 +216,12 @@ class _Batch:
         speaks = weight > stored_weight or (record.origin == old["origin"] and fresh)
         if not speaks:
             merged = {name: old[name] or given[name] for name in _FIELDS}
-        if all(merged[name] == old[name] for name in _FIELDS if name not in ("updated", "url")):
+        ignored = ("updated", "url") if old["url"] else ("updated",)
+        if all(merged[name] == old[name] for name in _FIELDS if name not in ignored):
             counts.unchanged += 1
             return
         merged_digest = _digest_of(merged)
+        speaks = speaks and merged_digest != old["digest"]  # a new address is no revision
         if speaks and merged_digest in self._earlier_digests(stored):
             counts.unchanged += 1
             return

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from html import unescape
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import nh3
 
@@ -22,7 +22,13 @@ LONGEST_NAME = 500
 LONGEST_KEY = 1_000
 MOST_CATEGORIES = 100
 
-_ARXIV = re.compile(r"(?<![\d.])(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?(?![\d])")
+# Year and month, and the archives of before 2007: other numbers look much the same.
+_ARXIV = re.compile(
+    r"((?<![\d.])\d\d(?:0[1-9]|1[0-2])\.\d{4,5}|(?<![\w.-])(?:acc-phys|adap-org|alg-geom|ao-sci"
+    r"|astro-ph|atom-ph|bayes-an|chao-dyn|chem-ph|cmp-lg|comp-gas|cond-mat|cs|dg-ga|funct-an|gr-qc"
+    r"|hep-ex|hep-lat|hep-ph|hep-th|math|math-ph|mtrl-th|nlin|nucl-ex|nucl-th|patt-sol|physics"
+    r"|plasm-ph|q-alg|q-bio|quant-ph|solv-int|stat|supr-con)(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?(?!\d)"
+)
 _DOI = re.compile(r"10\.\d{4,9}/\S+", re.IGNORECASE)
 # Tags and entities, and not just a less-than sign of a formula.
 _MARKUP = re.compile(
@@ -32,6 +38,10 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
+_DOI_OF_ARXIV = "10.48550/arxiv."
+_WORD = re.compile(r"[^\W_]+")
+_LIKE_OF_DOI = 0.5
+_LIKE_OF_ADDRESS = 0.75
 
 
 class BadRecord(ValueError):
@@ -47,8 +57,9 @@ class Record:
     title, abstract
         Plain text, without markup or control characters.
     keys
-        What names the paper, the best first: ``arxiv:2004.13705``, ``doi:10.1000/x``, ``url:...``;
-        where there is none of these, ``work:`` and a hash of title, first author and year.
+        What may name the paper, the best first: ``arxiv:2004.13705``, ``doi:10.1000/x``,
+        ``url:...``, ``entry:`` and a hash of DOI or address with the title (others may have the
+        same address), ``work:`` and a hash of title, first author and year.
     origin
         Who speaks: ``arxiv``, ``hub`` or ``other``. What arXiv says of a paper outweighs the rest.
     authors, categories
@@ -132,13 +143,11 @@ def make_record(
     for name in names:
         _check_length("author", name, LONGEST_NAME)
     link = web_address(url)
+    found = doi_of(doi) or _doi_of_address(link)
     number = arxiv_number(arxiv) or arxiv_number(link if "arxiv.org" in link else "")
-    found = doi_of(doi)
-    named = (("arxiv", number), ("doi", found), ("url", link))
+    number = number or arxiv_number(found.removeprefix(_DOI_OF_ARXIV))
     day = iso_date(published)
-    keys = tuple(f"{kind}:{name}" for kind, name in named if name) or _work_key(
-        clean_title, names, day
-    )
+    keys = _keys(clean_title, names, day, (("arxiv", number), ("doi", found), ("url", link)))
     if not keys:
         raise BadRecord(
             "it has no arXiv number, DOI or web address that would name it, nor author and year"
@@ -161,13 +170,24 @@ def make_record(
     )
 
 
-def _work_key(title: str, authors: Sequence[str], day: str) -> tuple[str, ...]:
-    """What names a paper of a bibliography that has no number or address."""
-    if not authors or not day:
-        return ()
-    family_name = authors[0].split()[-1]
-    seen = "".join(c for c in fold(f"{title}{family_name}") if c.isalnum()) + day[:4]
-    return (f"work:{hashlib.blake2b(seen.encode(), digest_size=16).hexdigest()}",)
+def _keys(
+    title: str, authors: Sequence[str], day: str, named: Iterable[tuple[str, str]]
+) -> tuple[str, ...]:
+    keys = [f"{kind}:{name}" for kind, name in named if name]
+    letters = _letters(title)
+    if keys and not keys[0].startswith("arxiv:"):
+        keys.append(f"entry:{_hashed(f'{letters} {keys[0]}')}")
+    if authors and day:
+        keys.append(f"work:{_hashed(letters + _letters(authors[0].split()[-1]) + day[:4])}")
+    return tuple(keys)
+
+
+def _letters(text: str) -> str:
+    return "".join(_WORD.findall(fold(text)))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _check_length(name: str, text: str, longest: int) -> None:
@@ -259,6 +279,49 @@ def doi_of(value: object) -> str:
     """The DOI in a text, in lower case, or nothing."""
     found = _DOI.search(value) if isinstance(value, str) else None
     return found.group(0).rstrip(".,;)").lower() if found else ""
+
+
+def _doi_of_address(link: str) -> str:
+    """The DOI that an address of doi.org has."""
+    _, is_doi, path = link.partition("doi.org/")
+    return doi_of(unquote(re.split("[?#]", path)[0])) if is_doi else ""
+
+
+def may_be_one(key: str, title: str, authors: str, other_title: str, other_authors: str) -> bool:
+    """Whether two records that share a key may be of one paper.
+
+    An arXiv number is. A DOI is often given to all chapters of a book, so that title or authors
+    must have something in common. An address is often a journal's or a person's, so that most words
+    of the shorter title must be in the other, and other numbers (of volumes, of years) must not.
+
+    Parameters
+    ----------
+    key
+        What they share.
+    title, authors, other_title, other_authors
+        Of both; authors one a line.
+
+    Examples
+    --------
+    >>> may_be_one("url:https://x.org", "Turkey", "Zanotti", "Medicaid", "Mitchell")
+    False
+    >>> may_be_one("url:https://x.org", "PCGRL", "Khalifa", "PCGRL: Levels by Learning", "Khalifa")
+    True
+    """
+    if title == other_title or not key.startswith(("doi:", "url:")):
+        return True
+    mine, theirs = set(_WORD.findall(fold(title))), set(_WORD.findall(fold(other_title)))
+    share = len(mine & theirs) / max(1, min(len(mine), len(theirs)))
+    if key.startswith("doi:"):
+        return share >= _LIKE_OF_DOI or not _families(authors).isdisjoint(_families(other_authors))
+    numbers = [
+        {word for word in some if not word.isalpha()} for some in (mine - theirs, theirs - mine)
+    ]
+    return share >= _LIKE_OF_ADDRESS and not all(numbers)
+
+
+def _families(authors: str) -> set[str]:
+    return {fold(name.split()[-1]) for name in authors.split("\n") if name}
 
 
 _DATE_FORMS = (
