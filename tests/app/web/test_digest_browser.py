@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,9 +77,9 @@ def browser() -> Iterator[Browser]:
         yield made
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    path = tmp_path / "papers.sqlite"
+@contextmanager
+def serving(folder: Path) -> Iterator[Site]:
+    path = folder / "papers.sqlite"
     with Database(path) as database, mail_server() as (mailbox, port):
         with database.writing() as connection:
             values = {"source": "s", "format": "f", "added": 0.0}
@@ -99,13 +100,26 @@ def site(tmp_path: Path) -> Iterator[Site]:
             ],
         )
         flags = ("--host", "0.0.0.0", "--token", TOKEN, "--digest", str(path))
-        server = start_server(tmp_path / "served", *flags)
+        server = start_server(folder / "served", *flags)
         served_at = server.address.partition("/?")[0].rpartition(":")[2]
         address = f"http://{AFAR}:{served_at}"
         mails = MailSettings("127.0.0.1", port, "digest@example.org", address, "none")
         yield Site(address, database, mailbox, mails)
         server.process.terminate()
         server.process.communicate(timeout=30)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with serving(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site that tests only look at."""
+    with serving(tmp_path_factory.mktemp("shown")) as made:
+        yield made
 
 
 def sign_in(page: Page, site: Site, email: str = ADA, password: str = GOOD) -> None:
@@ -231,13 +245,13 @@ def test_too_many_guesses_are_told_in_words(browser: Browser, site: Site) -> Non
         assert "tried too often; please wait" in page.inner_text("[role=alert]")
 
 
-@pytest.fixture
-def addresses(site: Site) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def addresses(shown: Site) -> dict[str, str]:
     """All pages of the digest, with all that they can show."""
-    person = site.reader(LONG)
+    person = shown.reader(LONG)
     for number in range(1, 12):
-        save(site.database, person, number)
-    pending = subscribe(site.database, "bo@example.org")
+        save(shown.database, person, number)
+    pending = subscribe(shown.database, "bo@example.org")
     return {
         "search": "/digest?q=whales",
         "trending": "/digest/trending",
@@ -247,7 +261,7 @@ def addresses(site: Site) -> dict[str, str]:
         "settings": "/digest/settings?done=wishes",
         "confirm": f"/digest/confirm?token={link_token(pending, 'confirm')}",
         "stop": f"/digest/stop?token={link_token(person, 'stop')}",
-        "password": f"/digest/password?token={password_link(site.database, person)}",
+        "password": f"/digest/password?token={password_link(shown.database, person)}",
         "reset": "/digest/reset",
         "sign-in": "/digest/sign-in?done=out",
         "not-this-way": "/digest/papers/999",
@@ -257,15 +271,15 @@ def addresses(site: Site) -> dict[str, str]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("signed_in", [True, False], ids=["signed in", "nobody"])
 def test_pages_are_accessible_and_fit(
-    browser: Browser, site: Site, addresses: dict[str, str], mode: str, signed_in: bool
+    browser: Browser, shown: Site, addresses: dict[str, str], mode: str, signed_in: bool
 ) -> None:
     """axe-core finds nothing at all; nothing is wider than the screen; screenshots are kept."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     with without_errors(browser.new_context(**MODES[mode])) as page:
         if signed_in:
-            sign_in(page, site, LONG)
+            sign_in(page, shown, LONG)
         for name, address in addresses.items():
-            page.goto(site.address + address)
+            page.goto(shown.address + address)
             who = "reader" if signed_in else "nobody"
             page.screenshot(path=SHOTS / f"digest-{name}-{who}-{mode}.png", full_page=True)
             found = violations(page)
@@ -274,11 +288,11 @@ def test_pages_are_accessible_and_fit(
 
 
 def test_everything_is_reached_by_keyboard(
-    browser: Browser, site: Site, addresses: dict[str, str]
+    browser: Browser, shown: Site, addresses: dict[str, str]
 ) -> None:
     """The Tab key leads to all that can be used, and a reader signs in with keys alone."""
     with without_errors(browser.new_context()) as page:
-        page.goto(f"{site.address}/digest/sign-in")
+        page.goto(f"{shown.address}/digest/sign-in")
         page.focus("#email")
         page.keyboard.type(LONG)
         page.keyboard.press("Tab")
@@ -286,7 +300,7 @@ def test_everything_is_reached_by_keyboard(
         page.keyboard.press("Enter")
         page.wait_for_url("**/digest")
         for name, address in addresses.items():
-            page.goto(site.address + address)
+            page.goto(shown.address + address)
             n = page.evaluate(f"{SHOWN}.filter(e => e.checkVisibility()).length")
             reached = set()
             for _ in range(n):
