@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -378,6 +381,69 @@ def test_what_is_no_feed_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_broken_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InputError, match="unpacked"):
         items(tmp_path, "x.gz", content)
+
+
+TITLE = "<title type='xhtml'>{}</title>"
+ENTRY = "<feed xmlns='http://www.w3.org/2005/Atom'><entry>{}<id>https://x.org/1</id></entry></feed>"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.xml", ENTRY.format(TITLE.format("<div>" * 200_000 + "</div>" * 200_000))),
+        ("a.xml", ENTRY.format("".join(f"<category term='{n}'/>" for n in range(200_000)))),
+        ("a.xml", ENTRY.format("<a " + " ".join(f"a{n}='x'" for n in range(200_000)) + "/>")),
+        ("a.ris", "TY  - JOUR\nTI  - A\nAB  - x\n" + "x\n" * 2_000_000),
+    ],
+)
+def test_feeds_that_would_take_hours_are_refused(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(InputError, match=r"at most|in a row"):
+        items(tmp_path, name, content)
+
+
+def test_markup_in_a_text_is_no_trap(tmp_path: Path) -> None:
+    text = "<![CDATA[An entity is <!ENTITY a 'b'>, and a break is " + "<br a=b>" * 30_000 + "]]>"
+    assert only(items(tmp_path, "a.xml", RSS.replace("&lt;b&gt;means&lt;/b&gt;", text)))
+
+
+def test_a_late_definition_of_entities_is_seen(tmp_path: Path) -> None:
+    bomb = f"<?xml version='1.0'?><!--{'x' * 100_000}-->{BOMB.partition('?>')[2]}{RSS[21:]}"
+    with pytest.raises(InputError, match="entities"):
+        items(tmp_path, "bomb.xml", bomb)
+
+
+def test_ris_entries_without_an_end_stay_apart(tmp_path: Path) -> None:
+    one, other = RIS.replace("ER  -", ""), RIS.replace("A journal paper", "Another")
+    found = items(tmp_path, "a.ris", one + other.replace("ER  -", "").replace("\n", "\r\n"))
+    assert [item.title for item in found if isinstance(item, Record)] == [
+        "A journal paper", "Another",
+    ]  # fmt: skip
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.bib"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="neither file nor folder"):
+        files_of(pipe)
+    with pytest.raises(InputError, match="no file or folder"):
+        files_of(tmp_path / ("a" * 300))
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "self.bib").symlink_to(tmp_path / "self.bib")
+    (tmp_path / "a.bib").write_text(BIBTEX)
+    assert [path.name for path in files_of(tmp_path)] == ["a.bib"]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_an_archive_that_breaks_off_gives_what_came_before(tmp_path: Path, pack) -> None:
+    lines = b"".join(b'{"id": "2401.%05d", "title": "%x"}\n' % (n, n**9) for n in range(40_000))
+    packed = pack(lines)
+    suffix = {gzip.compress: "gz", bz2.compress: "bz2", lzma.compress: "xz"}[pack]
+    found = items(tmp_path, f"a.jsonl.{suffix}", packed[: len(packed) * 3 // 4])
+    assert len(found) > 1_000
+    assert isinstance(found[-1], Problem)
+    assert "breaks off" in found[-1].message
+    damaged = packed[: len(packed) // 2] + b"\x00" * 999 + packed[len(packed) // 2 + 999 :]
+    assert isinstance(items(tmp_path, f"b.jsonl.{suffix}", damaged)[-1], Problem)
 
 
 @settings(max_examples=150, deadline=None)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import stat
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from statlas.app.digest.feeds import bibliographies, hub, json_lines, oai, syndication, tables
-from statlas.app.digest.records import Item
+from statlas.app.digest.records import Item, Problem
 from statlas.core.errors import InputError
 
 Reader = Callable[[BinaryIO], Iterator[Item]]
@@ -34,6 +36,7 @@ _OPENERS: dict[str, Callable[[Path], Any]] = {
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
 }
+_BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # what a damaged archive raises
 _HEAD = 65_536
 _SUFFIXES = {".bib": "bibtex", ".ris": "ris", ".csv": "csv", ".tsv": "csv"}
 
@@ -121,13 +124,24 @@ def read_feed(path: Path, format: str | None = None) -> Iterator[tuple[str, Iter
     with open_file(path) as stream:
         try:
             head = stream.read(_HEAD)
-        except (OSError, EOFError, lzma.LZMAError) as error:
+        except _BROKEN as error:
             raise InputError(f"the feed {path} cannot be unpacked: {error}") from None
         if not head.strip():
             raise InputError(f"the feed {path} is empty")
         found = format or format_of(head, path.name)
         stream.seek(0)
-        yield found, READERS[found](stream)
+        yield found, _until_it_breaks(READERS[found](stream))
+
+
+def _until_it_breaks(items: Iterator[Item]) -> Iterator[Item]:
+    """The items of a feed; where its archive breaks off, a problem at their end."""
+    number = 0
+    try:
+        for item in items:
+            number += 1
+            yield item
+    except _BROKEN as error:
+        yield Problem(f"after record {number:,}", f"the file breaks off: {error}")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -138,10 +152,19 @@ def files_of(path: Path) -> list[Path]:
     InputError
         If it does not exist, or is a folder without files.
     """
-    if not path.exists():
-        raise InputError(f"there is no file or folder {path}", remedy="check the name")
-    if not path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(
+            f"there is no file or folder {path!s:.200}: {error.strerror}", remedy="check the name"
+        ) from None
+    if stat.S_ISREG(mode):
         return [path]
+    if not stat.S_ISDIR(mode):
+        raise InputError(
+            f"{path} is neither file nor folder, and can be read only once",
+            remedy="write what it gives to a file, and add that",
+        )
     files = sorted(
         file
         for file in path.rglob("*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby
 from typing import Any, BinaryIO
 
 from statlas.app.digest.feeds.attempts import attempt
@@ -13,6 +14,9 @@ from statlas.core.errors import InputError
 
 LARGEST = 64 * 2**20
 _PERCENT = re.compile(r"(?<!\\)%")
+MOST_UNTAGGED = 1_000  # each is added to all lines before it, which would take hours
+_RIS_TAG = re.compile(r"[A-Z][A-Z0-9]  -")
+_RIS_BEGIN = re.compile(r"^TY  -", re.MULTILINE)
 _ADDRESS = re.compile(r"https?://[^\s{}]+")
 
 
@@ -102,8 +106,16 @@ def read_ris(stream: BinaryIO) -> Iterator[Item]:
     """Read the entries of a RIS file of at most 64 MiB."""
     import rispy
 
+    text = _text(stream).replace("\r\n", "\n")
+    runs = groupby(text.split("\n"), lambda line: _RIS_TAG.match(line) is not None)
+    if any(sum(1 for _ in lines) > MOST_UNTAGGED for is_tagged, lines in runs if not is_tagged):
+        raise InputError(
+            f"the file is no RIS: it has more than {MOST_UNTAGGED:,} lines in a row without a tag",
+            remedy="export it again",
+        )
     try:
-        entries = rispy.loads(_text(stream))
+        # An entry that nobody ended would run into the next one, or be lost.
+        entries = rispy.loads(_RIS_BEGIN.sub("ER  - \nTY  -", text) + "\nER  - \n")
     except (ValueError, OSError, KeyError) as error:
         raise InputError(f"the file is no RIS: {error}") from None
     for number, entry in enumerate(entries, 1):

@@ -11,7 +11,10 @@ from statlas.app.digest.records import Item, Problem, Record, make_record
 from statlas.core.errors import InputError
 
 LARGEST = 32 * 2**20
+MOST_TAGS = 10_000  # of an entry
+MOST_ATTRIBUTES = 1_000  # of a tag
 _ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)
+_ENTRY = re.compile(rb"<(?:[\w.-]+:)?(?:item|entry)\b", re.IGNORECASE)
 _ARXIV_RSS = re.compile(r"^arXiv:\S+ Announce Type: \S+\s+Abstract: ", re.IGNORECASE)
 
 
@@ -28,12 +31,7 @@ def read(stream: BinaryIO) -> Iterator[Item]:
         raise InputError(
             f"the feed has more than {LARGEST:,} bytes", remedy="use arXiv's OAI-PMH or JSON lines"
         )
-    head = content.replace(b"\x00", b"")[:65_536]  # two-byte encodings as well
-    if _ENTITY.search(head):
-        raise InputError(
-            "the feed defines XML entities, which no feed of papers needs",
-            remedy="take it from its publisher again",
-        )
+    _refuse_traps(content)
     import feedparser
 
     parsed = feedparser.parse(content, sanitize_html=True, resolve_relative_uris=False)
@@ -48,6 +46,25 @@ def read(stream: BinaryIO) -> Iterator[Item]:
     if parsed.get("bozo") and error is not None and "CharacterEncoding" not in type(error).__name__:
         yield Problem(
             f"after entry {len(parsed.entries):,}", f"the XML is not well formed: {error!s:.200}"
+        )
+
+
+def _refuse_traps(content: bytes) -> None:
+    """Refuse entities, and what the parser would take hours for: its time grows with the square."""
+    parts = content.replace(b"\x00", b"").split(b"<![CDATA[")  # two-byte encodings as well
+    markup = b"".join([parts[0], *(part.partition(b"]]>")[2] for part in parts[1:])])
+    if _ENTITY.search(markup):
+        raise InputError(
+            "the feed defines XML entities, which no feed of papers needs",
+            remedy="take it from its publisher again",
+        )
+    most_tags = max(part.count(b"<") for part in _ENTRY.split(markup))
+    most_attributes = max(tag.partition(b">")[0].count(b"=") for tag in markup.split(b"<"))
+    if most_tags > MOST_TAGS or most_attributes > MOST_ATTRIBUTES:
+        raise InputError(
+            f"the feed has an entry with {most_tags:,} tags, or a tag with {most_attributes:,} "
+            f"attributes; at most {MOST_TAGS:,} and {MOST_ATTRIBUTES:,} are read",
+            remedy="take it from its publisher again",
         )
 
 
