@@ -203,6 +203,52 @@ def test_a_paper_without_number_is_known_by_title_author_and_year(tmp_path: Path
     assert len({one, key("On cores", "Kurt Gödel", 1932), key("On cores", "Emil Post", 1931)}) == 3
 
 
+def test_bibtex_entries_with_the_same_key_are_all_read(tmp_path: Path, capfd) -> None:
+    text = """@string{j = "Some Journal"}
+    @article{a, title={One}, doi={10.1000/1}}
+    @article{a, title={Two}, doi={10.1000/2}, author={Miller, Evan and Ada Lovelace}, journal=j}
+    @article{b, title={Three}, doi={10.1000/3}, note={x}, note={y}}
+    @book{c, title={Broken @book{d, title={Also}}"""
+    found = items(tmp_path, "mine.bib", text)
+    records = [item for item in found if isinstance(item, Record)]
+    assert [record.title for record in records] == ["One", "Two", "Three"]
+    assert records[1].authors == ("Evan Miller", "Ada Lovelace")
+    assert any(isinstance(item, Problem) for item in found)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("title", "subtitle", "whole"),
+    [
+        ("Graph of Graphs", "A Mechanism", "Graph of Graphs: A Mechanism"),
+        ("Why?", "An answer", "Why? An answer"),
+        ("Cores: a study", "a study", "Cores: a study"),
+        ("Cores", "", "Cores"),
+    ],
+)
+def test_a_subtitle_is_part_of_the_title(tmp_path: Path, title, subtitle, whole) -> None:
+    entry = f"@book{{k, title={{{title}}}, subtitle={{{subtitle}}}, doi={{10.1000/k}}}}"
+    assert only(items(tmp_path, "one.bib", entry)).title == whole
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"),
+    [
+        ("eprint={2411.00640}", "2411.00640"),
+        ("eprint={hep-th/9901001}, archivePrefix={arXiv}", "hep-th/9901001"),
+        ("eprint={2411.00640}, eprinttype={hdl}", ""),
+        ("note={Version 2312.12345 of the code; arXiv:2411.00640}", "2411.00640"),
+        ("journal={ArXiv}, eprint={2411.00640}", "2411.00640"),
+        ("journal={ARXIV}, note={arXiv:math.GT/0309136}", "math.GT/0309136"),
+        ("journal={arXiv preprint arXiv:2411.00640}", "2411.00640"),
+    ],
+)
+def test_arxiv_numbers_in_bibtex(tmp_path: Path, fields: str, number: str) -> None:
+    entry = f"@misc{{k, title={{A}}, author={{B}}, year=2024, {fields}}}"
+    key = only(items(tmp_path, "one.bib", entry)).keys[0]
+    assert key == f"arxiv:{number}" if number else key.startswith("work:")
+
+
 def test_a_server_that_refuses_is_told(tmp_path: Path) -> None:
     answer = (
         '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'

@@ -23,5 +23,5 @@ def attempt(make: Callable[[Raw], Record], raw: Raw, place: str) -> Item:
 
 
 def _excerpt(raw: object) -> str:
-    text = raw if isinstance(raw, str) else repr(raw) if not isinstance(raw, bytes) else ""
-    return "".join(c if c.isprintable() else " " for c in text[:200])
+    text = str(getattr(raw, "raw", raw))  # an entry of BibTeX as it was written
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:400]).split())[:200]

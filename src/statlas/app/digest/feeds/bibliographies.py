@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -12,11 +13,15 @@ from statlas.app.digest.feeds.attempts import attempt
 from statlas.app.digest.records import Item, Problem, Record, make_record
 from statlas.core.errors import InputError
 
+for _library in ("bibtexparser", "pylatexenc"):  # what they say on their own is told as a problem
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+
 LARGEST = 64 * 2**20
 _PERCENT = re.compile(r"(?<!\\)%")
 MOST_UNTAGGED = 1_000  # each is added to all lines before it, which would take hours
 _RIS_TAG = re.compile(r"[A-Z][A-Z0-9]  -")
 _RIS_BEGIN = re.compile(r"^TY  -", re.MULTILINE)
+_SAYS_ARXIV = re.compile(r"arxiv.*", re.IGNORECASE | re.DOTALL)
 _ADDRESS = re.compile(r"https?://[^\s{}]+")
 
 
@@ -42,32 +47,60 @@ def read_bibtex(stream: BinaryIO) -> Iterator[Item]:
         middlewares.SeparateCoAuthors(allow_inplace_modification=True),
     ]
     library = bibtexparser.parse_string(_text(stream), append_middleware=steps)
+    repeated = []
     for block in library.failed_blocks:
+        if isinstance(block.ignore_error_block, bibtexparser.model.Entry):
+            repeated.append(block.ignore_error_block)
+            continue
         yield Problem(
             f"line {(block.start_line or 0) + 1:,}",
             f"it is no BibTeX entry: {getattr(block, 'error', '')!s:.200}",
             str(block.raw or "")[:200],
         )
-    for entry in library.entries:
+    for entry in [*library.entries, *_with_own_keys(repeated, library.strings, steps)]:
         yield attempt(_from_bibtex, entry, f"entry {entry.key!s:.80}")
+
+
+def _with_own_keys(entries: list[Any], strings: list[Any], steps: list[Any]) -> list[Any]:
+    """Entries whose key another has, or that have a field twice: the parser has set them aside."""
+    from bibtexparser import Library, middlewares
+
+    for number, entry in enumerate(entries, 1):
+        entry.key = f"{entry.key!s:.60}, repetition {number:,}"
+    library = Library([*strings, *entries])
+    for step in [
+        middlewares.ResolveStringReferencesMiddleware(allow_inplace_modification=True),
+        middlewares.RemoveEnclosingMiddleware(allow_inplace_modification=True),
+        *steps,
+    ]:
+        library = step.transform(library)
+    return list(library.entries)
 
 
 def _from_bibtex(entry: Any) -> Record:
     fields = {field.key: field.value for field in entry.fields}
     authors = fields.get("author") or fields.get("editor") or []
-    is_arxiv = str(fields.get("archiveprefix", fields.get("eprinttype", ""))).lower() == "arxiv"
+    archive = str(fields.get("archiveprefix", fields.get("eprinttype", "arxiv"))).lower()
     where = " ".join(str(fields.get(name, "")) for name in ("journal", "howpublished", "note"))
     address = _ADDRESS.search(f"{fields.get('url', '')} {where}")
+    said = _SAYS_ARXIV.search(where)
     return make_record(
-        title=_plain(fields.get("title")),
+        title=_with_subtitle(_plain(fields.get("title")), _plain(fields.get("subtitle"))),
         abstract=_plain(fields.get("abstract")),
         authors=[_first_name_first(_plain(name)) for name in _listed(authors)],
         categories=[word.strip() for word in _plain(fields.get("keywords")).split(",")],
         published=_plain(fields.get("date") or fields.get("year")),
         url=_plain(address.group(0)) if address else "",
-        arxiv=fields.get("eprint") if is_arxiv else where if "arxiv" in where.lower() else "",
+        arxiv=(fields.get("eprint") if archive == "arxiv" else "")
+        or (said.group(0) if said else ""),
         doi=_plain(fields.get("doi")),
     )
+
+
+def _with_subtitle(title: str, subtitle: str) -> str:
+    if not title or not subtitle or subtitle in title:
+        return title
+    return f"{title}{'' if title.rstrip().endswith(('?', '!', ':')) else ':'} {subtitle}"
 
 
 def _listed(authors: object) -> list[str]:
