@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import json
 import lzma
@@ -273,6 +274,40 @@ def test_csv_with_names_of_any_case(tmp_path: Path) -> None:
     assert isinstance(found[1], Problem)
 
 
+# Columns of each tool, some of them, and what the first row has there.
+TABLES_OF_TOOLS = {
+    "zotero": {
+        "Key": "MK", "Publication Year": "2021", "Author": "Lovelace, Ada; Gödel, Kurt",
+        "Title": "On cores", "DOI": "10.1000/c", "Abstract Note": "What it says.",
+        "Date": "3 May or so", "Manual Tags": "set theory; cores",
+    },
+    "scopus": {
+        "Authors": "Lovelace, Ada; Gödel, Kurt", "Author full names": "Lovelace (1); Gödel (2)",
+        "Title": "On cores", "Year": "2021", "Cited by": "7", "DOI": "10.1000/c",
+        "Abstract": "What it says.", "Author Keywords": "set theory; cores",
+    },
+    "publish or perish": {
+        "Cites": "7", "Authors": "Ada Lovelace, Kurt Gödel", "Title": "On cores", "Year": "2021",
+        "ArticleURL": "https://x.org/c", "Abstract": "What it says.", "DOI": "10.1000/c",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", TABLES_OF_TOOLS)
+def test_tables_of_reference_managers(tmp_path: Path, tool: str) -> None:
+    path = tmp_path / "export.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as stream:
+        csv.writer(stream).writerows(zip(*TABLES_OF_TOOLS[tool].items(), strict=True))
+    with read_feed(path) as (_, found):
+        record = only(list(found))
+    assert (record.title, record.abstract) == ("On cores", "What it says.")
+    assert record.authors == ("Ada Lovelace", "Kurt Gödel")
+    assert record.published == "2021-01-01"
+    assert "doi:10.1000/c" in record.keys
+    assert record.categories == (() if tool == "publish or perish" else ("set-theory", "cores"))
+    assert dict(record.signals) == ({} if tool == "zotero" else {"citations": 7.0})
+
+
 @pytest.mark.parametrize("separator", ["\t", ";"])
 def test_tables_of_other_separators(tmp_path: Path, separator: str) -> None:
     text = f"title{separator}url\nOne{separator}https://x.org/1\n"
@@ -518,6 +553,12 @@ def test_plain_text_is_stable_and_on_one_line(text: str) -> None:
 def test_dates_are_iso_or_nothing(text: str) -> None:
     found = iso_date(text)
     assert found == "" or (len(found) == 10 and iso_date(found) == found)
+
+
+def test_works_of_earlier_centuries_have_a_year(tmp_path: Path) -> None:
+    entry = "@book{k, title={Kritik der reinen Vernunft}, author={Kant, Immanuel}, year={1781}}"
+    assert only(items(tmp_path, "one.bib", entry)).published == "1781-01-01"
+    assert iso_date("0001-01-01") == ""
 
 
 def test_a_record_needs_a_name() -> None:

@@ -336,7 +336,7 @@ _DATE_FORMS = (
 
 
 def iso_date(value: object) -> str:
-    """The date in a text as ``YYYY-MM-DD``, or nothing where it is none or before 1900.
+    """The date in a text as ``YYYY-MM-DD``, or nothing where it is none or before 1500.
 
     Examples
     --------
@@ -353,7 +353,7 @@ def iso_date(value: object) -> str:
         return ""
     if len(text) >= 10 and _is_iso(text[:10]):
         return text[:10]
-    if re.fullmatch(r"(19|20)\d\d", text):
+    if re.fullmatch(r"(1[5-9]|20)\d\d", text):
         return f"{text}-01-01"
     for form in _DATE_FORMS:
         try:
@@ -365,6 +365,6 @@ def iso_date(value: object) -> str:
 
 def _is_iso(text: str) -> bool:
     try:
-        return date.fromisoformat(text).year >= 1900
+        return date.fromisoformat(text).year >= 1500
     except ValueError:
         return False

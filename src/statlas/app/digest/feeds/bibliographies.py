@@ -87,7 +87,7 @@ def _from_bibtex(entry: Any) -> Record:
     return make_record(
         title=_with_subtitle(_plain(fields.get("title")), _plain(fields.get("subtitle"))),
         abstract=_plain(fields.get("abstract")),
-        authors=[_first_name_first(_plain(name)) for name in _listed(authors)],
+        authors=[first_name_first(_plain(name)) for name in _listed(authors)],
         categories=[word.strip() for word in _plain(fields.get("keywords")).split(",")],
         published=_plain(fields.get("date") or fields.get("year")),
         url=_plain(address.group(0)) if address else "",
@@ -130,7 +130,14 @@ def _plain(value: object) -> str:
     return text.replace("{", "").replace("}", "").replace("~", " ")
 
 
-def _first_name_first(name: str) -> str:
+def first_name_first(name: str) -> str:
+    """A name as it is spoken.
+
+    Examples
+    --------
+    >>> first_name_first("Lovelace, Ada")
+    'Ada Lovelace'
+    """
     last, comma, first = name.partition(", ")
     return f"{first} {last}" if comma else name
 
@@ -164,7 +171,7 @@ def _from_ris(entry: dict[str, Any]) -> Record:
         title=next((entry[name] for name in _RIS_TITLES if entry.get(name)), ""),
         abstract=entry.get("abstract") or entry.get("notes_abstract"),
         authors=[
-            _first_name_first(name)
+            first_name_first(name)
             for name in entry.get("authors") or entry.get("first_authors") or ()
         ],
         categories=entry.get("keywords") or (),

@@ -9,23 +9,32 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from statlas.app.digest.feeds.attempts import attempt
-from statlas.app.digest.records import Item, Problem, Record, make_record
+from statlas.app.digest.feeds.bibliographies import first_name_first
+from statlas.app.digest.records import Item, Problem, Record, iso_date, make_record
 from statlas.core.errors import InputError
 
 LONGEST_LINE = 4_000_000
+# As people name them, and as Zotero, Scopus, IEEE Xplore, PubMed, Lens and Publish or Perish do.
 _NAMES = {
-    "title": ("title", "paper_title", "name"),
-    "abstract": ("abstract", "summary", "description"),
-    "authors": ("authors", "author", "creators"),
-    "categories": ("categories", "category", "tags", "keywords", "subjects"),
-    "published": ("published", "date", "publication_date", "year", "created"),
+    "title": ("title", "paper_title", "article_title", "document_title", "name"),
+    "abstract": ("abstract", "abstract_note", "summary", "description"),
+    "authors": ("authors", "author", "author/s", "creators"),
+    "categories": (
+        "categories", "category", "tags", "keywords", "subjects", "author_keywords", "manual_tags",
+        "fields_of_study",
+    ),
+    "published": ("published", "date", "publication_date", "date_published", "created"),
+    "year": ("publication_year", "year"),
     "updated": ("updated", "modified", "update_date"),
-    "url": ("url", "link", "href"),
+    "url": ("url", "link", "href", "articleurl", "pdf_link"),
     "arxiv": ("arxiv", "arxiv_id", "eprint"),
     "doi": ("doi",),
     "votes": ("votes", "upvotes"),
-    "citations": ("citations", "citation_count", "cited_by"),
-}
+    "citations": (
+        "citations", "citation_count", "cited_by", "times_cited", "cites", "citing_works_count",
+        "article_citation_count",
+    ),
+}  # fmt: skip
 _SIGNALS = ("votes", "citations")
 
 
@@ -88,12 +97,13 @@ def make(given: dict[str, str]) -> Record:
     """A record of one row."""
     authors = given.get("authors", "")
     separator = ";" if ";" in authors else " and " if " and " in authors else ","
+    categories = given.get("categories", "")
     return make_record(
         title=given.get("title"),
         abstract=given.get("abstract"),
-        authors=[name.strip() for name in authors.split(separator)],
-        categories=re.split(r"[,;\s]+", given.get("categories", "").strip()),
-        published=given.get("published"),
+        authors=[first_name_first(name.strip()) for name in authors.split(separator)],
+        categories=re.split(r"[;,]" if re.search("[;,]", categories) else r"\s", categories),
+        published=iso_date(given.get("published")) or given.get("year"),
         updated=given.get("updated"),
         url=given.get("url"),
         arxiv=given.get("arxiv"),
