@@ -66,7 +66,8 @@ def test_double_opt_in_and_one_click_out(database, add, paper, served) -> None:
     text = asking.get_body(("plain",)).get_content()
     assert "/digest/confirm?token=" in text
     token = text.partition("token=")[2].split()[0]
-    assert reader_of_link(database, token[:-1] + "x", "confirm") is None
+    other = token.swapcase()  # its number and dots stay, its signature does not
+    assert reader_of_link(database, other, "confirm") is None
     assert reader_of_link(database, token, "stop") is None
     confirm(database, reader_of_link(database, token, "confirm"))
     send_round(database, settings, now=NOW, everyone=True)
