@@ -215,6 +215,18 @@ def test_no_server_is_told_and_tried_again(database, add, paper, served) -> None
     assert len(mailbox.received) == 1
 
 
+def test_a_server_that_is_away_is_asked_once_a_round(database, add, paper, served) -> None:
+    mailbox, settings = served
+    subscribed(database, 5)
+    add(paper(1), now=NOW - 100)
+    nowhere = MailSettings("127.0.0.1", 1, settings.sender, settings.site, "none")
+    _, sent = send_round(database, nowhere, now=NOW)
+    assert (sent.later, len(sent.errors), sent.no_server) == (1, 1, True)
+    assert send_waiting(database, settings, now=NOW + 1).sent == 4
+    assert send_waiting(database, settings, now=NOW + 400).sent == 1
+    assert len(mailbox.by_address()) == len(mailbox.received) == 5
+
+
 def test_a_server_without_tls_is_refused_where_tls_is_asked(database, add, paper, served) -> None:
     mailbox, settings = served
     subscribed(database, 1)

@@ -13,6 +13,7 @@ that was *sending* is uncertain.
 One sender at a time holds the lock of the database. An answer that says "later" (4xx) or a failed
 connection puts the mail back with twice the wait each time; "never" (5xx) makes it *failed*, and
 its papers are free for the next mail. Three refusals of an address stop its mails (*bouncing*).
+Where no connection comes about at all, the round ends, and the other mails have lost no attempt.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Sent:
     later: int = 0
     failed: int = 0
     uncertain: int = 0
+    no_server: bool = False
     errors: list[str] = field(default_factory=list)
 
 
@@ -114,6 +116,8 @@ def send_waiting(
                     continue
                 connection = connection or _Server(settings)
                 connection = _deliver(database, connection, journal, item, moment, outcome, step)
+                if outcome.no_server:  # the others wait without an attempt
+                    break
         finally:
             if connection is not None:
                 connection.close()
@@ -185,6 +189,7 @@ def _deliver(
         server.send(item, journal, step)
     except _Refused as refused:
         step("refused")
+        outcome.no_server = refused.of_server
         if refused.for_ever or item.attempts >= MOST_ATTEMPTS:
             outcome.failed += 1
             _give_up(database, item, refused)
@@ -256,9 +261,11 @@ class _Refused(Exception):
         *,
         for_ever: bool = False,
         of_address: bool = False,
+        of_server: bool = False,
         keeps_connection: bool = False,
     ):
         super().__init__(message)
+        self.of_server = of_server
         self.for_ever = for_ever
         self.of_address = of_address
         self.keeps_connection = keeps_connection
@@ -287,6 +294,9 @@ class _Server:
         """
         try:
             smtp = self._connected()
+        except (OSError, smtplib.SMTPException) as error:
+            raise _Refused(f"the connection failed: {error}", of_server=True) from None
+        try:
             step("connected")
             sender = parseaddr(self._settings.sender)[1]
             self._expect(smtp.mail(sender), "MAIL")
