@@ -7,8 +7,8 @@ rarest (where all words are common, the newest papers that have all of them). Th
 the index's own rank are scored with all words, their synonyms, the field they stand in and whether
 they stand side by side as in the query.
 
-The score is the BM25F of `statlas.catalog.index`, over title and abstract, with the catalogue's
-synonyms.
+The score is the BM25F of `statlas.catalog.index`, over title, authors and abstract, with the
+catalogue's synonyms.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _SCORED = 100  # candidates that are scored
 _FEW = 1_000  # papers of a category below which their ids are looked up
 _PROPOSING_WORTH = 0.5  # synonyms worth less add to scores, but propose nothing
 _TITLE_WEIGHT = 3.0
+_AUTHORS_WEIGHT = 2.0
 _SATURATION = 1.2
 _LENGTH_SHARE = 0.4
 _USUAL_LENGTH = 150.0  # words of title and abstract
@@ -47,6 +48,7 @@ _NEIGHBOURS = 0.25
 _COVERED = 0.5
 _LONGEST_PHRASE = 4
 _MOST_WORDS = 30
+_FEWEST_READ = 5  # words of a query that has none of content
 
 _BLANKS = {ord(mark): " " for mark in punctuation + "‐‑–—“”„«»·•→×"}
 _Others = tuple[tuple[tuple[str, ...], float], ...]
@@ -150,7 +152,8 @@ def _synonyms() -> Synonyms:
 
 def concepts_of(text: str) -> list[Concept]:
     """The concepts of a query, each once, longest known phrases first."""
-    typed = words(text)[:_MOST_WORDS] or [Word(part, part) for part in text.lower().split()][:5]
+    parts = fold(text).translate(_BLANKS).split()[:_FEWEST_READ]  # nothing but "the", or "C++"
+    typed = words(text)[:_MOST_WORDS] or [Word(part, term(part)) for part in parts]
     found: dict[tuple[str, ...], Concept] = {}
     at = 0
     while at < len(typed):
@@ -334,11 +337,14 @@ class _Scorer:
     def score(self, item: Paper) -> float:
         title, n_title = self._places(item.title)
         abstract, n_abstract = self._places(item.abstract)
+        authors, _ = self._places(" ".join(item.authors))
         counts: dict[str, float] = defaultdict(float)
         for _, found in abstract:
             counts[found] += 1.0
         for _, found in title:
             counts[found] += _TITLE_WEIGHT
+        for _, found in authors:
+            counts[found] += _AUTHORS_WEIGHT
         if not counts:
             return 0.0
         norm = 1 - _LENGTH_SHARE + _LENGTH_SHARE * (n_title + n_abstract) / _USUAL_LENGTH
@@ -348,7 +354,7 @@ class _Scorer:
             share = _share(concept, worth)
             score += weight * share
             covered += weight * (share > 0)
-        beside = _side_by_side(title) | _side_by_side(abstract)
+        beside = _side_by_side(title) | _side_by_side(abstract) | _side_by_side(authors)
         score += sum(bonus for pair, bonus in self._pairs.items() if pair in beside)
         return score * (1 - _COVERED + _COVERED * covered / self._total)
 
