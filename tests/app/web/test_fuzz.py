@@ -86,7 +86,7 @@ def test_bodies_that_are_no_forms(client: TestClient, body: bytes) -> None:
     fine(client.post("/api/papers/error-bars/check", content=body))
 
 
-@settings(many, max_examples=max(20, N_REQUESTS // 8))
+@settings(many, max_examples=max(12, N_REQUESTS // 20))
 @given(name=filenames, body=files, paper=st.sampled_from(["", *READY]))
 def test_uploads(client: TestClient, name: str, body: bytes, paper: str) -> None:
     answer = client.post("/api/uploads", params={"name": name, "paper": paper}, content=body)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, text, update
@@ -263,7 +264,7 @@ def _write_records(
     new = [item.row for item in batch.papers.values() if item.is_new]
     changed = [item for item in batch.papers.values() if item.was_changed and not item.is_new]
     if new:
-        connection.execute(insert(paper), new)
+        _insert_many(connection, paper, new)
     if changed:
         connection.execute(
             update(paper).where(paper.c.id == bindparam("at_id")),
@@ -285,13 +286,21 @@ def _write_records(
         for category in dict.fromkeys(row["categories"].split())
     ]
     if categories:
-        connection.execute(insert(paper_category), categories)
+        _insert_many(connection, paper_category, categories)
     if batch.new_keys:
-        connection.execute(
-            insert(paper_key), [{"key": key, "paper": id} for key, id in batch.new_keys.items()]
-        )
+        keys = [{"key": key, "paper": id} for key, id in batch.new_keys.items()]
+        _insert_many(connection, paper_key, keys)
     _write_signals(connection, is_sqlite, batch.signals, now)
     return first_new
+
+
+def _insert_many(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows of the same columns, without what SQLAlchemy does for each of them anew."""
+    statement = insert(table).compile(dialect=connection.dialect, column_keys=list(rows[0]))
+    names = statement.positiontup
+    connection.exec_driver_sql(
+        str(statement), rows if names is None else list(map(itemgetter(*names), rows))
+    )
 
 
 def _index_text(connection: Connection, first: int) -> None:

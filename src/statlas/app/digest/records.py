@@ -227,7 +227,9 @@ def plain_text(value: object) -> str:
     text = value if value.isascii() else unicodedata.normalize("NFC", value)
     if ("<" in text or "&" in text) and _MARKUP.search(text):
         text = unescape(nh3.clean(text, tags=set()))
-    if not (text.isascii() and text.isprintable()):
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
+    if not text.isprintable():
         text = "".join(
             " " if c in "\t\n\r\x0b\x0c" else c
             for c in text
