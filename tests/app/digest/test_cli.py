@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from statlas.app.cli import main
+from statlas.app.digest import service
+from statlas.app.digest.database import Database
+from statlas.app.digest.settings import MailSettings
 
 PAPERS = """title,abstract,authors,date,url
 Error bars for evals,Intervals.,Evan Miller,2024-11-01,https://arxiv.org/abs/2411.00640
@@ -88,3 +92,30 @@ def test_mistakes_are_told_in_one_line(digest, command, message, monkeypatch) ->
     assert code == 2
     assert message in printed
     assert "Traceback" not in printed
+
+
+def test_a_database_that_fails_is_told(digest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr("statlas.app.digest.search.search", full)
+    code, printed = digest("search", "evals")
+    assert code == 2
+    assert "disk is full; look whether" in printed
+    assert "fault in statlas" not in printed
+
+
+def test_the_service_outlives_a_failure_of_its_database(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+
+    said: list[str] = []
+    settings = MailSettings("127.0.0.1", 1, "digest@example.org", "http://127.0.0.1:1", "none")
+    monkeypatch.setattr(service, "_ROUND", 0.0)
+    with Database(address) as database:
+        monkeypatch.setattr(service, "update_all", gone)
+        service.serve(database, settings, say=said.append, rounds=2)
+    assert len(said) == 1, "feeds wait for their hour, mails do not"
+    assert "server closed the connection" in said[0]

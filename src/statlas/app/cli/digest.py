@@ -29,11 +29,16 @@ def digest_command(arguments: Sequence[str]) -> int:
     for package in _PACKAGES:
         if find_spec(package) is None:
             raise MissingExtra(package, "digest")
-    from statlas.app.digest.database import Database
+    from sqlalchemy.exc import OperationalError
+
+    from statlas.app.digest.database import Database, failure_of
 
     command: Command = options.run
     with Database(options.db) as database:
-        return command(database, options)
+        try:
+            return command(database, options)
+        except OperationalError as error:
+            raise failure_of(database, error) from None
 
 
 def _parser() -> argparse.ArgumentParser:

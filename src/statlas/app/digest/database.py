@@ -161,6 +161,14 @@ def in_parts(ids: Sequence[Key], size: int = 10_000) -> Iterator[Sequence[Key]]:
         yield ids[start : start + size]
 
 
+def failure_of(database: Database, error: Exception) -> InputError:
+    """What to tell of a database that fails while it is used."""
+    return InputError(
+        f"the database {database.shown} fails: {_cause(error)}",
+        remedy="look whether its disk is full and its server runs; what was written before is kept",
+    )
+
+
 def _cause(error: Exception) -> str:
     original = error.orig if isinstance(error, DBAPIError) and error.orig else error
     return str(original).strip().splitlines()[0] if str(original).strip() else type(error).__name__

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from sqlalchemy.exc import OperationalError
+
 from statlas.app.digest.compose import compose_confirmations, compose_digests, compose_passwords
-from statlas.app.digest.database import Database
+from statlas.app.digest.database import Database, failure_of
 from statlas.app.digest.outbox import Sent, send_waiting
 from statlas.app.digest.settings import MailSettings
 from statlas.app.digest.sources import update_all
@@ -52,14 +54,17 @@ def serve(
     done = 0
     while rounds is None or done < rounds:
         start = time.time()
-        if start >= next_feeds:
-            for outcome in update_all(database):
-                say(f"{outcome.source}: {outcome.counts.new:,} new papers {outcome.note}".rstrip())
-            next_feeds = start + _FEEDS_EVERY
         try:
+            if start >= next_feeds:
+                next_feeds = start + _FEEDS_EVERY
+                for outcome in update_all(database):
+                    new = f"{outcome.counts.new:,} new papers"
+                    say(f"{outcome.source}: {new} {outcome.note}".rstrip())
             composed, sent = send_round(database, settings)
         except InputError as error:  # another sender is at work
             say(str(error))
+        except OperationalError as error:  # the next round may find the database back
+            say(str(failure_of(database, error)))
         else:
             if composed or sent.sent or sent.errors:
                 say(f"{composed} mails composed, {sent.sent} sent, {len(sent.errors)} with errors")
