@@ -162,6 +162,25 @@ def test_a_list_of_pages_is_followed_and_resumed(database, site: Site) -> None:
     )
 
 
+def test_a_list_that_never_ends_is_left(database, site: Site) -> None:
+    site.answers = [(200, {}, page(range(3), "again"))] * 9
+    with pytest.raises(InputError, match="just read"):
+        add_source(database, f"{site.address}/oai?verb=ListRecords", now=NOW)
+    assert len(site.asked) == 2
+    site.answers = [(200, {}, page(range(3, 5)))]
+    assert add_source(database, f"{site.address}/oai?verb=ListRecords", now=NOW + 400)[0].counts.new
+    assert site.asked[2][0] == "/oai?verb=ListRecords", "it begins anew"
+
+
+@pytest.mark.parametrize("wait", ["Fri, 31 Dec 9999 23:59:59 GMT", "9" * 400])
+def test_no_server_can_ask_to_be_left_for_ever(database, site: Site, wait: str) -> None:
+    site.answers = [(429, {"Retry-After": wait}, b""), (200, {}, line(1))]
+    address = f"{site.address}/feed.jsonl"
+    with pytest.raises(InputError, match="asks to wait"):
+        add_source(database, address, now=NOW)
+    assert add_source(database, address, now=NOW + 86_401)[0].counts.new == 1
+
+
 @pytest.mark.parametrize(
     "source", ["ftp://x.org/feed", "file:///etc/passwd", "http://u:p@x.org/", "http://"]
 )

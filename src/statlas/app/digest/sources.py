@@ -220,7 +220,10 @@ def _pages(client: httpx2.Client, database: Database, known: _Feed) -> Iterator[
             if answer is None:  # nothing changed
                 return
             token = _resumption_token(path)
-            yield _Page(path, {"fingerprint": token, **answer})
+            repeats = token != "" and _continued(known.source, token) == next_address
+            yield _Page(path, {"fingerprint": "" if repeats else token, **answer})
+            if repeats:
+                raise _Unavailable("the list goes on with the page that was just read")
             next_address, headers = _continued(known.source, token), {}
             if next_address:
                 time.sleep(_SECONDS_BETWEEN)
@@ -288,8 +291,9 @@ def _retry_after(answer: httpx2.Response) -> float:
     if text.isdigit():
         return min(float(text), _LONGEST_WAIT)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
+        wait = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        return min(max(0.0, wait), _LONGEST_WAIT)
+    except (TypeError, ValueError, OverflowError):
         return 0.0
 
 
