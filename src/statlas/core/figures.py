@@ -42,6 +42,11 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+def color_of(number: int) -> str:
+    """The colour with this number, from 0 on; after the last comes the first again."""
+    return PALETTE[number % len(PALETTE)]
+
+
 def plain_label(text: str) -> str:
     r"""Text of the user's for a figure, in which a pair of dollar signs would start a formula.
 

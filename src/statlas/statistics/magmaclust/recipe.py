@@ -24,7 +24,7 @@ from statlas.core import (
     Value,
     recipe,
 )
-from statlas.core.figures import plain_label
+from statlas.core.figures import color_of, plain_label
 from statlas.core.progress import tell
 from statlas.core.rng import Rng, sklearn_seed
 from statlas.statistics.magmaclust.estimator import MagmaClust
@@ -58,10 +58,10 @@ class CurveGroups(Result):
     def _draw_clusters(self, axes: Any) -> None:
         means, names = self.details["means"], self.details["cluster_names"]
         for curve in self.details["curves"]:
-            axes.plot(curve["time"], curve["value"], color=f"C{curve['cluster'] % 8}",
+            axes.plot(curve["time"], curve["value"], color=color_of(curve["cluster"]),
                       linewidth=0.5, alpha=0.35)  # fmt: skip
         for k, name in enumerate(names):
-            colour = f"C{k % 8}"
+            colour = color_of(k)
             axes.fill_between(means["time"], means["low"][k], means["high"][k], color=colour,
                               alpha=0.35, linewidth=0)  # fmt: skip
             axes.plot(means["time"], means["mean"][k], color=colour, linewidth=2.2,
@@ -72,7 +72,7 @@ class CurveGroups(Result):
     def _draw_continuations(self, axes: Any) -> None:
         level = self.options["level"]
         for number, one in enumerate(self.details["continuations"]):
-            colour = f"C{number}"
+            colour = color_of(number)
             axes.fill_between(one["time"], one["low"], one["high"], color=colour, alpha=0.2,
                               linewidth=0)  # fmt: skip
             axes.plot(one["time"], one["mean"], color=colour, label=plain_label(one["task"]))

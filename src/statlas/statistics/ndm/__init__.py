@@ -41,7 +41,7 @@ Departs      Model, priors, split and merge are the paper's. It fits by stochast
              numbers are not comparable with this one.
              Found: the same model without local factors, its noise learnt, gets the global
              means as near to the truth (ratio about 1), so that statement of the paper is not seen
-             here; both come nearer than NMF. On the votes local factors gain some 2 % in predicting
+             here; both come nearer than NMF. On the votes local factors gain some 1 % in predicting
              hidden cells with three factors, and more with two (the rest is then local variation).
 Reference    Chaney, Verma, Lee and Engelhardt (2020), Nonparametric Deconvolution Models,
              arXiv:2003.07718, and its code (github.com/ajbc/ndm). Bounds: Jaakkola and Jordan

@@ -51,7 +51,7 @@ class DeconvolutionReport(Result):
 
     def draw(self, figure: Figure) -> None:
         """What each factor is like, with its local spread, and the largest local deviations."""
-        from statlas.core.figures import plain_label
+        from statlas.core.figures import color_of, plain_label
 
         left, right = figure.subplots(1, 2, width_ratios=[1, 1])
         measures = self.details["measures"]
@@ -59,7 +59,7 @@ class DeconvolutionReport(Result):
         places = np.arange(len(measures))[::-1]
         for number, factor in enumerate(factors):
             shift = 0.22 * (number - (len(factors) - 1) / 2) / max(len(factors) - 1, 1)
-            color = f"C{number}"
+            color = color_of(number)
             left.hlines(places - 2 * shift, factor["low"], factor["high"], color=color, alpha=0.5)
             label = f"factor {factor['factor']} ({100 * factor['share']:.0f} %)"
             left.plot(factor["mean"], places - 2 * shift, "o", color=color, label=label)
@@ -69,7 +69,7 @@ class DeconvolutionReport(Result):
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=8)
         shown = self.table.assign(size=self.table["ratio"].abs()).nlargest(_SHOWN, "size")
         rows = np.arange(len(shown))[::-1]
-        colors = [f"C{int(number) - 1}" for number in shown["local_factor"]]
+        colors = [color_of(int(number) - 1) for number in shown["local_factor"]]
         right.hlines(rows, shown["global_value"], shown["local_value"], color="#999999")
         right.scatter(shown["local_value"], rows, color=colors, zorder=3)
         right.plot(shown["global_value"], rows, "|", color="#444444", markersize=9)

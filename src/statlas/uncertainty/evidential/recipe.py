@@ -428,10 +428,11 @@ class _Classes:
 
     def said(self, values: dict[str, Value]) -> str:
         accuracy, gap = values["accuracy"], values["confidence minus accuracy"]
+        points = 100 * _number(gap)
         return (
             f"labels {100 * _number(accuracy):.1f} % of {int((~self.problem.outside).sum())} rows "
-            f"right ({_range(accuracy, 100, '.1f')} %), stating {100 * _number(gap):+.1f} points "
-            f"of confidence beyond that ({_range(gap, 100, '+.1f')})"
+            f"right ({_range(accuracy, 100, '.1f')} %), with a confidence {abs(points):.1f} points "
+            f"{'above' if points > 0 else 'below'} that ({_range(gap, 100, '+.1f')})"
         )
 
     def errors_found(self, fit: _Fit, level: float) -> Iterator[Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import lgamma, log, pi
 from typing import Any, Literal, Self
@@ -58,7 +59,7 @@ class Areas:
         return float(np.sqrt((self.error**2).sum()) / len(self.error))
 
 
-class _RegionRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class _RegionRegressor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """Split conformal prediction with a score of the joint response; subclasses give the score."""
 
     level: float
@@ -136,17 +137,17 @@ class _RegionRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     # --- what subclasses give, all in standardised units ----------------------------------------
 
-    def _fit_model(self, x: FloatArray, y: FloatArray, rng: np.random.Generator) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _fit_model(self, x: FloatArray, y: FloatArray, rng: np.random.Generator) -> None: ...
 
-    def _scores(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        raise NotImplementedError
+    @abstractmethod
+    def _scores(self, x: FloatArray, y: FloatArray) -> FloatArray: ...
 
-    def _point(self, x: FloatArray) -> FloatArray:
-        raise NotImplementedError
+    @abstractmethod
+    def _point(self, x: FloatArray) -> FloatArray: ...
 
-    def _areas(self, x: FloatArray, n_draws: int, rng: np.random.Generator) -> Areas:
-        raise NotImplementedError
+    @abstractmethod
+    def _areas(self, x: FloatArray, n_draws: int, rng: np.random.Generator) -> Areas: ...
 
     # --- answers --------------------------------------------------------------------------------
 
