@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +24,12 @@ from mail_server import Mailbox, mail_server
 from workbench import start_server
 
 from statlas.app.digest.accounts import password_link, set_password
+from statlas.app.digest.compose import Chosen, render_digest
 from statlas.app.digest.database import Database
 from statlas.app.digest.ingest import ingest
 from statlas.app.digest.readers import Reader, confirm, link_token, reader_of, save, subscribe
 from statlas.app.digest.records import make_record
+from statlas.app.digest.search import Paper
 from statlas.app.digest.service import send_round
 from statlas.app.digest.settings import MailSettings
 from statlas.app.digest.tables import feed
@@ -307,3 +311,15 @@ def test_everything_is_reached_by_keyboard(
                 page.keyboard.press("Tab")
                 reached.add(page.evaluate(f"{SHOWN}.indexOf(document.activeElement)"))
             assert len(reached - {-1}) == n, name
+
+
+def test_a_mail_with_words_that_never_end_fits_a_phone(browser: Browser) -> None:
+    settings = MailSettings("127.0.0.1", 1, "digest@example.org", "https://papers.test", "none")
+    person = Reader(1, ADA, "active", "UTC", 7, "w" * 900, "", 10, "secret", 0.0, 0.0)
+    item = Paper(1, "W" * 900, "x" * 900, ("n" * 400,), (), "2024-01-01", "")
+    content = render_digest(settings, person, [Chosen(item, "new")], "2024-01-01", "<1@x>", 0.0)
+    html = message_from_bytes(content, policy=default).get_body(("html",)).get_content()
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.set_content(html)
+    assert overhang(page) == 0
+    page.close()

@@ -54,7 +54,7 @@ def read_bibtex(stream: BinaryIO) -> Iterator[Item]:
             continue
         yield Problem(
             f"line {(block.start_line or 0) + 1:,}",
-            f"it is no BibTeX entry: {getattr(block, 'error', '')!s:.200}",
+            f"it is no BibTeX entry: {getattr(block.error, 'abort_reason', block.error)!s:.200}",
             str(block.raw or "")[:200],
         )
     for entry in [*library.entries, *_with_own_keys(repeated, library.strings, steps)]:
