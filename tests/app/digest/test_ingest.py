@@ -185,6 +185,18 @@ def test_a_page_whose_title_changes_a_little_is_revised(database, add) -> None:
     assert add(entry("A post about confidence intervals: what they say", url=HOME)).revised == 1
 
 
+def test_a_page_that_changes_step_by_step_is_known_by_each_of_its_titles(database, add) -> None:
+    steps = [
+        "one two three four",
+        "two three four five",
+        "three four five six",
+        "four five six seven",
+    ]
+    records = [entry(title, url=HOME) for title in steps]
+    assert add(*records).new == 1
+    assert add(*records).new == 0
+
+
 def test_chapters_with_the_number_of_their_book_stay_apart(database, add) -> None:
     book = entry("The Oxford Handbook of Institutions", "Roderick Rhodes", "2008", doi="10.1093/ox")
     chapter = entry("Thinking", "Hugh Heclo", "2008", doi="10.1093/ox", url=HOME)

@@ -160,8 +160,9 @@ class _Batch:
         else:
             stored = self.papers[known]
             self._meet(stored, record, counts)
-        for key in self._keys_to_note(record, stored.id):
-            self.by_key[key] = self.new_keys[key] = stored.id
+        for key in record.keys:
+            if key not in self.by_key:
+                self.by_key[key] = self.new_keys[key] = stored.id
         for kind, amount in record.signals:
             place = (stored.id, kind)
             self.signals[place] = max(amount, self.signals.get(place, 0.0))
@@ -178,15 +179,6 @@ class _Batch:
             return None
         authors = "\n".join(record.authors)
         return id if may_be_one(key, record.title, authors, row["title"], row["authors"]) else None
-
-    def _keys_to_note(self, record: Record, id: int) -> list[str]:
-        """The keys that are nobody's; the hash of an entry only where it shares its address."""
-        is_shared = any(self.by_key.get(key, id) != id for key in record.keys)
-        return [
-            key
-            for key in record.keys
-            if key not in self.by_key and (is_shared or not key.startswith("entry:"))
-        ]
 
     def _add(self, record: Record) -> _Stored:
         row = _row_of(record) | {
