@@ -143,8 +143,7 @@ def test_papers_with_two_rare_words_are_proposed_before_many_with_one(
     assert len(search(database, "whale heron")) == 10
 
 
-@pytest.mark.parametrize(("at_least", "expected"), [(1, {1, 2, 3, 4}), (2, {2, 3})])
-def test_at_least_so_many_groups(database, add, paper, at_least, expected) -> None:
+def test_the_index_names_papers(database, add, paper) -> None:
     add(
         paper(1, "Whale"),
         paper(2, "Whale and heron"),
@@ -152,11 +151,18 @@ def test_at_least_so_many_groups(database, add, paper, at_least, expected) -> No
         paper(4, "Heron and egret"),
         paper(5, "Nothing"),
     )
-    groups = ((Match("whale"), Match("orca")), (Match("heron"), Match("egret")))
     index = full_text(database.is_sqlite)
+
+    def shown(ids: list[int]) -> set[int]:
+        return {int(item.url[-1]) for item in papers(connection, ids)}
+
     with database.reading() as connection:
-        ids = index.best(connection, Demand(groups=groups, at_least=at_least), 10)
-        assert {int(item.url[-1]) for item in papers(connection, ids)} == expected
+        assert shown(index.ids(connection, Match("heron"), 10)) == {2, 4}
+        assert shown(index.ids(connection, Match("egret orca"), 10)) == {3}
+        assert index.ids(connection, Match("swan"), 10) == []
+        assert len(index.ids(connection, Match("whale"), 1)) == 1
+        some = Demand(some=(Match("whale"), Match("egret")), none=(Match("orca"),))
+        assert shown(index.best(connection, some, 10)) == {1, 2, 4}
 
 
 def test_the_same_query_gives_the_same_order(database, library) -> None:

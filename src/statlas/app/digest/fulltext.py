@@ -1,15 +1,15 @@
 """Asking the database's own full-text index: SQLite's FTS5 and PostgreSQL's tsvector.
 
-Both are asked the same way: papers with all of some matches, enough of some groups and none of a
-third kind, under further conditions; the best, the newest, or how many.
+Both are asked the same way: papers with all of some matches, at least one of others and none of a
+third kind, under further conditions: the best, or the newest.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
@@ -54,17 +54,14 @@ class Demand:
 
     Attributes
     ----------
-    every, none
-        It has each of `every` and none of `none`.
-    groups, at_least
-        It has something of at least one or two of the groups (where there are any).
+    every, some, none
+        It has each of `every`, at least one of `some` (where there are any), and none of `none`.
     conditions
         Further conditions on columns of ``paper``.
     """
 
     every: tuple[Match, ...] = ()
-    groups: tuple[tuple[Match, ...], ...] = ()
-    at_least: Literal[1, 2] = 1
+    some: tuple[Match, ...] = ()
     none: tuple[Match, ...] = ()
     conditions: tuple[ColumnElement[bool], ...] = ()
 
@@ -78,8 +75,8 @@ class FullText(Protocol):
     def newest(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
         """Ids of the papers that were added last."""
 
-    def count(self, connection: Connection, match: Match, at_most: int) -> int:
-        """How many papers have it, counted up to `at_most`."""
+    def ids(self, connection: Connection, match: Match, at_most: int) -> list[int]:
+        """Ids of papers that have it, at most so many."""
 
 
 def full_text(is_sqlite: bool) -> FullText:
@@ -93,9 +90,9 @@ class Fts5:
     _TABLE: ColumnElement[Any] = literal_column("paper_text")
     _ROW: ColumnElement[Any] = literal_column("paper_text.rowid")
     _RANK: ColumnElement[Any] = literal_column("bm25(paper_text, 4.0, 1.0, 2.0, 1.0)")
-    _COUNT = text(
-        "SELECT count(*) FROM (SELECT 1 FROM paper_text WHERE paper_text MATCH :match "
-        "LIMIT :at_most)"
+    _HAVING = text(
+        "SELECT json_group_array(rowid) FROM "
+        "(SELECT rowid FROM paper_text WHERE paper_text MATCH :match LIMIT :at_most)"
     )
 
     def best(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
@@ -106,10 +103,11 @@ class Fts5:
         """Ids of the papers that were added last."""
         return self._ids(connection, self._select(demand).order_by(self._ROW.desc()).limit(limit))
 
-    def count(self, connection: Connection, match: Match, at_most: int) -> int:
-        """How many papers have it, counted up to `at_most`."""
+    def ids(self, connection: Connection, match: Match, at_most: int) -> list[int]:
+        """Ids of papers that have it, at most so many."""
         asked = {"match": self._quoted(match), "at_most": at_most}
-        return int(connection.execute(self._COUNT, asked).scalar_one())
+        found: list[int] = json.loads(connection.execute(self._HAVING, asked).scalar_one())
+        return found
 
     @staticmethod
     def _ids(connection: Connection, statement: Select[Any]) -> list[int]:
@@ -127,22 +125,12 @@ class Fts5:
 
     def _expression(self, demand: Demand) -> str:
         parts = [self._quoted(match) for match in demand.every]
-        if demand.groups:
-            parts.append(
-                self._enough([self._any(group) for group in demand.groups], demand.at_least)
-            )
+        if demand.some:
+            parts.append(self._any(demand.some))
         expression = " AND ".join(parts)
         if demand.none:
             expression = f"({expression}) NOT {self._any(demand.none)}"
         return expression
-
-    @staticmethod
-    def _enough(groups: Sequence[str], at_least: int) -> str:
-        if at_least == 1:
-            return f"({' OR '.join(groups)})"
-        rests = (" OR ".join(groups[at:]) for at in range(1, len(groups)))
-        pairs = (f"({one} AND ({rest}))" for one, rest in zip(groups, rests, strict=False))
-        return f"({' OR '.join(pairs)})"
 
     def _any(self, matches: Sequence[Match]) -> str:
         return f"({' OR '.join(map(self._quoted, matches))})"
@@ -164,7 +152,7 @@ class TextVector:
 
     def best(self, connection: Connection, demand: Demand, limit: int) -> list[int]:
         """Ids of the papers that ``ts_rank`` puts highest."""
-        asked = self._any([*demand.every, *chain.from_iterable(demand.groups)])
+        asked = self._any([*demand.every, *demand.some])
         rank = func.ts_rank(
             literal_column("'{0.25, 0.25, 0.5, 1.0}'::float4[]"), self._VECTOR, asked
         )
@@ -174,29 +162,22 @@ class TextVector:
         """Ids of the papers that were added last."""
         return self._ids(connection, demand, paper.c.id.desc(), limit)
 
-    def count(self, connection: Connection, match: Match, at_most: int) -> int:
-        """How many papers have it, counted up to `at_most`."""
-        some = select(paper.c.id).where(self._has(match)).limit(at_most).subquery()
-        return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+    def ids(self, connection: Connection, match: Match, at_most: int) -> list[int]:
+        """Ids of papers that have it, at most so many."""
+        having = select(paper.c.id).where(self._has(match)).limit(at_most)
+        return [int(id) for id in connection.execute(having).scalars()]
 
     def _ids(
         self, connection: Connection, demand: Demand, order: ColumnElement[Any], limit: int
     ) -> list[int]:
-        groups = [or_(*map(self._has, group)) for group in demand.groups]
         statement = select(paper.c.id).where(
             *(self._has(match) for match in demand.every),
-            self._enough(groups, demand.at_least) if groups else true(),
+            or_(*map(self._has, demand.some)) if demand.some else true(),
             *(not_(self._has(match)) for match in demand.none),
             *demand.conditions,
         )
         found = connection.execute(statement.order_by(order, paper.c.id).limit(limit))
         return [int(row[0]) for row in found]
-
-    @staticmethod
-    def _enough(groups: Sequence[ColumnElement[bool]], at_least: int) -> ColumnElement[bool]:
-        if at_least == 1:
-            return or_(*groups)
-        return or_(*(and_(one, or_(*groups[at:])) for at, one in enumerate(groups[:-1], start=1)))
 
     def _any(self, matches: Sequence[Match]) -> ColumnElement[Any]:
         asked = self._query(matches[0])

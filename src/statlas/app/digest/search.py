@@ -3,9 +3,9 @@
 A full-text index answers rare words fast and common words slowly, since it must visit every paper
 that has them, and its own rank costs more than the visit. So the words of a query are ordered by
 how rare they are; papers with two of the rare ones are the candidates, then papers with one of the
-rarest (where all words are common, the newest papers that have all of them). The best of these by
-the index's own rank are scored with all words, their synonyms, the field they stand in and whether
-they stand side by side as in the query.
+rarest (where all words are common, the newest papers that have all of them). These are scored with
+all words, their synonyms, the field they stand in and whether they stand side by side as in the
+query.
 
 The score is the BM25F of `statlas.catalog.index`, over title, authors and abstract, with the
 catalogue's synonyms.
@@ -14,13 +14,13 @@ catalogue's synonyms.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import accumulate, pairwise
 from string import punctuation
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
@@ -33,6 +33,7 @@ from statlas.catalog.words import Word, fold, term, words
 
 _COMMON = 4_000  # papers from which on a word is too common to propose candidates
 _MOST_PROPOSED = 4_000  # papers that single words of a query may propose together
+_MOST_PAIRED = 1_000  # papers that pairs of words may propose
 _SCORED = 100  # candidates that are scored
 _FEW = 1_000  # papers of a category below which their ids are looked up
 _PROPOSING_WORTH = 0.5  # synonyms worth less add to scores, but propose nothing
@@ -126,7 +127,7 @@ def _paper(row: Mapping[str, Any]) -> Paper:
 # --- concepts ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Concept:
     """A word or known phrase of a query.
 
@@ -143,6 +144,20 @@ class Concept:
     own: tuple[str, ...]
     written: str
     others: _Others = ()
+
+    @cached_property
+    def words(self) -> list[tuple[str, float]]:
+        """The single terms that it or what stands for it has, and what each is worth."""
+        return [(terms[0], worth) for terms, worth in self._all if len(terms) == 1]
+
+    @cached_property
+    def phrases(self) -> _Others:
+        """The same for several terms, which must all be there."""
+        return tuple((terms, worth) for terms, worth in self._all if len(terms) > 1)
+
+    @property
+    def _all(self) -> _Others:
+        return ((self.own, 1.0), *self.others)
 
 
 @cache
@@ -194,14 +209,11 @@ class _Search:
         concepts = concepts_of(self._asked.words) if self._asked.words else []
         if not concepts:
             return [Hit(found, 0.0) for found in papers(self._connection, self._newest(limit))]
-        counts = {
-            match: self._index.count(self._connection, match, _COMMON)
-            for concept in concepts
-            for match in _proposals(concept)
-        }
+        matches = {match for concept in concepts for match in _proposals(concept)}
+        having = {match: self._index.ids(self._connection, match, _COMMON) for match in matches}
         total = int(self._connection.execute(select(func.max(paper.c.id))).scalar() or 0)
-        rarity = [_rarity(counts[_proposals(concept)[0]], total) for concept in concepts]
-        ids = self._candidates(concepts, counts, max(_SCORED, limit))
+        rarity = [_rarity(len(having[_proposals(concept)[0]]), total) for concept in concepts]
+        ids = self._candidates(concepts, having, max(_SCORED, limit))
         return rank(concepts, rarity, papers(self._connection, ids))[:limit]
 
     def _newest(self, limit: int) -> list[int]:
@@ -224,28 +236,36 @@ class _Search:
         return [id for id in ids if id not in excluded]
 
     def _candidates(
-        self, concepts: Sequence[Concept], counts: dict[Match, int], limit: int
+        self, concepts: Sequence[Concept], having: Mapping[Match, list[int]], limit: int
     ) -> list[int]:
-        """The best papers with two of the rare concepts, and where they are few, with one."""
-        rare = [
-            tuple(match for match in _proposals(concept) if 0 < counts[match] < _COMMON)
+        """Papers with two of the rare concepts, and where they are few, the best with one."""
+        groups = [
+            {
+                match: having[match]
+                for match in _proposals(concept)
+                if 0 < len(having[match]) < _COMMON
+            }
             for concept in concepts
         ]
-        groups = sorted(filter(None, rare), key=lambda group: sum(counts[match] for match in group))
+        groups = sorted(filter(None, groups), key=_size)
         if not groups:
             return self._common_candidates(concepts, limit)
         ids: dict[int, None] = {}
-        if len(groups) > 1:
-            ids |= dict.fromkeys(self._best(groups, 2, limit))
+        if not (self._every or self._none):
+            ids |= dict.fromkeys(self._passing(_with_two(groups)))
         if len(ids) < limit:
-            ids |= dict.fromkeys(self._best(_few(groups, counts), 1, limit))
+            some = tuple(match for group in _few(groups) for match in group)
+            demand = Demand(self._every, some, self._none, self._conditions)
+            ids |= dict.fromkeys(self._index.best(self._connection, demand, limit))
         return list(ids)[:limit]
 
-    def _best(
-        self, groups: list[tuple[Match, ...]], at_least: Literal[1, 2], limit: int
-    ) -> list[int]:
-        demand = Demand(self._every, tuple(groups), at_least, self._none, self._conditions)
-        return self._index.best(self._connection, demand, limit)
+    def _passing(self, ids: list[int]) -> list[int]:
+        """The papers that the conditions hold for, in the order given."""
+        if not self._conditions:
+            return ids
+        statement = select(paper.c.id).where(paper.c.id.in_(ids), *self._conditions)
+        passing = {int(row.id) for row in self._connection.execute(statement)}
+        return [id for id in ids if id in passing]
 
     def _common_candidates(self, concepts: Sequence[Concept], limit: int) -> list[int]:
         """The newest papers with all words in the title, then those with all words anywhere."""
@@ -263,11 +283,31 @@ def _proposals(concept: Concept) -> list[Match]:
     return [Match(concept.written), *near]
 
 
-def _few(
-    groups: Sequence[tuple[Match, ...]], counts: Mapping[Match, int]
-) -> list[tuple[Match, ...]]:
-    """The rarest groups, which together propose few enough papers; at least one."""
-    proposed = accumulate(sum(counts[match] for match in group) for group in groups)
+_Group = Mapping[Match, list[int]]  # what stands for a concept, and the papers that have it
+
+
+def _size(group: _Group) -> int:
+    return sum(map(len, group.values()))
+
+
+def _with_two(groups: Sequence[_Group]) -> list[int]:
+    """Papers of at least two groups, those of the smallest groups first, then the newest."""
+    each: list[set[int]] = [set().union(*group.values()) for group in groups]
+    counts: Counter[int] = Counter()
+    for ids in each:
+        counts.update(ids)
+    weighted = [(ids, 1 / math.log2(2 + len(ids))) for ids in each]
+    worth = {
+        id: sum(weight for ids, weight in weighted if id in ids)
+        for id, n in counts.items()
+        if n > 1
+    }
+    return sorted(worth, key=lambda id: (-worth[id], -id))[:_MOST_PAIRED]
+
+
+def _few(groups: Sequence[_Group]) -> list[_Group]:
+    """The smallest groups, which together propose few enough papers; at least one."""
+    proposed = accumulate(map(_size, groups))
     return [
         group
         for at, (group, n) in enumerate(zip(groups, proposed, strict=True))
@@ -332,71 +372,90 @@ class _Scorer:
         }
         asked = {term for concept in concepts for term in concept.own}
         asked |= {term for concept in concepts for other, _ in concept.others for term in other}
-        self._term_of = _TermOf(asked)
+        self._finder = _Finder(asked)
 
     def score(self, item: Paper) -> float:
-        title, n_title = self._places(item.title)
-        abstract, n_abstract = self._places(item.abstract)
-        authors, _ = self._places(" ".join(item.authors))
+        title, abstract = self._finder.read(item.title), self._finder.read(item.abstract)
+        authors = self._finder.read(" ".join(item.authors))
+        fields = ((title, _TITLE_WEIGHT), (abstract, 1.0), (authors, _AUTHORS_WEIGHT))
         counts: dict[str, float] = defaultdict(float)
-        for _, found in abstract:
-            counts[found] += 1.0
-        for _, found in title:
-            counts[found] += _TITLE_WEIGHT
-        for _, found in authors:
-            counts[found] += _AUTHORS_WEIGHT
+        for found, weight in fields:
+            for name in found.terms:
+                counts[name] += weight
         if not counts:
             return 0.0
-        norm = 1 - _LENGTH_SHARE + _LENGTH_SHARE * (n_title + n_abstract) / _USUAL_LENGTH
+        n_words = title.n_words + abstract.n_words
+        norm = 1 - _LENGTH_SHARE + _LENGTH_SHARE * n_words / _USUAL_LENGTH
         worth = {term: _saturated(count / norm) for term, count in counts.items()}
         score = covered = 0.0
         for concept, weight in self._weighted:
             share = _share(concept, worth)
             score += weight * share
             covered += weight * (share > 0)
-        beside = _side_by_side(title) | _side_by_side(abstract) | _side_by_side(authors)
+        beside = set().union(*(found.beside for found, _ in fields))
         score += sum(bonus for pair, bonus in self._pairs.items() if pair in beside)
         return score * (1 - _COVERED + _COVERED * covered / self._total)
 
-    def _places(self, text: str) -> tuple[list[tuple[int, str]], int]:
-        """Where the terms of the query stand in a text, and how many words it has."""
-        tokens = fold(text).translate(_BLANKS).split()
-        terms = map(self._term_of.__getitem__, tokens)
-        return [(at, found) for at, found in enumerate(terms) if found], len(tokens)
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The terms of a query in a text, in order; pairs with at most one word between; all words."""
+
+    terms: list[str]
+    beside: set[tuple[str, str]]
+    n_words: int
 
 
-class _TermOf(dict[str, str]):
-    """The asked term that a token stands for, or nothing; each token is looked at once."""
+class _Finder:
+    """Finds the terms of a query in texts.
+
+    A stem begins like its word, so only words that begin like a term are looked at, and a text is
+    searched for these beginnings as it is.
+    """
 
     def __init__(self, asked: Iterable[str]):
         self._asked = set(asked)
-        # A stem begins like its word: other words need not be stemmed at all.
-        self._beginnings = {term[:_BEGINNING] for term in self._asked}
+        self._beginnings = {f" {term[:_BEGINNING]}" for term in self._asked}
+        self._term_of: dict[str, str] = {}
 
-    def __missing__(self, token: str) -> str:
-        may_be = token[:_BEGINNING] in self._beginnings and (found := term(token)) in self._asked
-        self[token] = found if may_be else ""
-        return self[token]
+    def read(self, text: str) -> _Found:
+        blanked = f" {fold(text).translate(_BLANKS)} "
+        places: dict[int, str] = {}
+        for beginning in self._beginnings:
+            at = blanked.find(beginning)
+            while at >= 0:
+                end = blanked.find(" ", at + 1)
+                if found := self._term(blanked[at + 1 : end]):
+                    places[at] = found
+                at = blanked.find(beginning, end)
+        ordered = sorted(places.items())
+        beside = {
+            (a, b) for (at, a), (then, b) in pairwise(ordered) if blanked.count(" ", at, then) <= 2
+        }
+        return _Found([found for _, found in ordered], beside, blanked.count(" "))
+
+    def _term(self, word: str) -> str:
+        """The asked term that a word stands for, or nothing."""
+        if word not in self._term_of:
+            found = term(word)
+            self._term_of[word] = found if found in self._asked else ""
+        return self._term_of[word]
 
 
 def _share(concept: Concept, found: Mapping[str, float]) -> float:
     """What a paper earns for a concept, 0 to 1.2: the best alternative and a bit of the next."""
-    earned = [
-        worth * min(found[term] for term in terms)
-        for terms, worth in ((concept.own, 1.0), *concept.others)
-        if all(term in found for term in terms)
+    earned = [worth * found[word] for word, worth in concept.words if word in found]
+    earned += [
+        worth * min(found[word] for word in terms)
+        for terms, worth in concept.phrases
+        if all(word in found for word in terms)
     ]
     if len(concept.own) > 1:  # a known phrase of which only some words are there
-        parts = [found.get(term, 0.0) for term in concept.own]
+        parts = [found.get(word, 0.0) for word in concept.own]
         earned.append(_PART_OF_PHRASE * sum(parts) / len(parts))
     earned.sort(reverse=True)
-    return sum(share * value for share, value in zip((1.0, _SECOND_BEST), earned, strict=False))
+    return sum(earned[:1]) + _SECOND_BEST * sum(earned[1:2])
 
 
 def _saturated(count: float) -> float:
     return count / (_SATURATION + count)
-
-
-def _side_by_side(places: Sequence[tuple[int, str]]) -> set[tuple[str, str]]:
-    """Pairs of terms with at most one word between them."""
-    return {(a, b) for (at, a), (then, b) in pairwise(places) if then - at <= 2}
