@@ -340,9 +340,12 @@ def show_command(database: Database, options: argparse.Namespace) -> int:
         return 0
     paper = shown["paper"]
     print(_wrapped(paper["title"], "", ""))
-    print(_wrapped(", ".join(paper["authors"]), "  "))
-    print(f"  {paper['published']}  {' '.join(paper['categories'])}  {paper['url']}\n")
-    print(_wrapped(paper["abstract"], "  "))
+    told = (paper["published"], " ".join(paper["categories"]), paper["url"])
+    for line in (", ".join(paper["authors"]), "  ".join(filter(None, told))):
+        if line:
+            print(_wrapped(line, "  "))
+    if paper["abstract"]:
+        print("\n" + _wrapped(paper["abstract"], "  "))
     for version in shown["versions"]:
         print(f"\n  Until {version['until']}: {version['title']}")
     for label, items in (("Methods that run here", shown["methods"]), ("Like it", shown["like"])):
