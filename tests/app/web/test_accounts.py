@@ -19,6 +19,7 @@ import argon2
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from library import fill
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from workbench import HOST, Server, start_server
@@ -32,10 +33,8 @@ from statlas.app.digest.accounts import (
     set_password,
 )
 from statlas.app.digest.database import Database
-from statlas.app.digest.ingest import ingest
 from statlas.app.digest.readers import Reader, confirm, link_token, reader_of, subscribe
 from statlas.app.digest.records import make_record
-from statlas.app.digest.tables import feed
 from statlas.app.web import rates
 from statlas.app.web.accounts import ROUTES as ACCOUNT_ROUTES
 from statlas.app.web.application import create_app
@@ -66,11 +65,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def database(tmp_path: Path) -> Iterator[Database]:
     """Two papers; Ada, who has a password, and Bo, who has none."""
     with Database(tmp_path / "papers.sqlite") as made:
-        with made.writing() as connection:
-            values = {"source": "s", "format": "f", "added": 0.0}
-            id = connection.execute(feed.insert().values(values).returning(feed.c.id)).scalar_one()
-        records = [make_record(title=f"Whales {n}", arxiv=f"2401.0000{n}") for n in (1, 2)]
-        ingest(made, id, records)
+        fill(made, [make_record(title=f"Whales {n}", arxiv=f"2401.0000{n}") for n in (1, 2)])
         for email in (ADA, "bo@example.org"):
             confirm(made, subscribe(made, email))
         set_password(made, reader_of(made, ADA), GOOD)

@@ -20,19 +20,18 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("argon2")
 
 from chromium import AFAR, SHOTS, chromium, needs_chromium, overhang, violations, without_errors
+from library import fill
 from mail_server import Mailbox, mail_server
 from workbench import start_server
 
 from statlas.app.digest.accounts import password_link, set_password
 from statlas.app.digest.compose import Chosen, render_digest
 from statlas.app.digest.database import Database
-from statlas.app.digest.ingest import ingest
 from statlas.app.digest.readers import Reader, confirm, link_token, reader_of, save, subscribe
 from statlas.app.digest.records import make_record
 from statlas.app.digest.search import Paper
 from statlas.app.digest.service import send_round
 from statlas.app.digest.settings import MailSettings
-from statlas.app.digest.tables import feed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -85,12 +84,8 @@ def browser() -> Iterator[Browser]:
 def serving(folder: Path) -> Iterator[Site]:
     path = folder / "papers.sqlite"
     with Database(path) as database, mail_server() as (mailbox, port):
-        with database.writing() as connection:
-            values = {"source": "s", "format": "f", "added": 0.0}
-            id = connection.execute(feed.insert().values(values).returning(feed.c.id)).scalar_one()
-        ingest(
+        fill(
             database,
-            id,
             [
                 make_record(
                     title=f"Error bars for whales, part {n}: " + "Donaudampfschifffahrt" * 3,

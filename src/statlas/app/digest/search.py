@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from statlas.app.digest.database import Database
-from statlas.app.digest.fulltext import Demand, Match, full_text
+from statlas.app.digest.fulltext import Demand, Match, full_text, without
 from statlas.app.digest.queries import Query, parse_query
 from statlas.app.digest.tables import paper, paper_category
 from statlas.catalog.index import SYNONYMS, Synonyms, read_synonyms
@@ -225,15 +225,8 @@ class _Search:
         if not self._none:
             return [int(row.id) for row in self._connection.execute(newest)]
         many = [int(row.id) for row in self._connection.execute(newest.limit(20 * limit))]
-        kept = self._without_excluded(many)
+        kept = without(self._index, self._connection, many, self._none)
         return kept[:limit]
-
-    def _without_excluded(self, ids: list[int]) -> list[int]:
-        excluded: set[int] = set()
-        for match in self._none:
-            demand = Demand(every=(match,), conditions=(paper.c.id.in_(ids),))
-            excluded.update(self._index.newest(self._connection, demand, len(ids)))
-        return [id for id in ids if id not in excluded]
 
     def _candidates(
         self, concepts: Sequence[Concept], having: Mapping[Match, list[int]], limit: int
